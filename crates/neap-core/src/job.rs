@@ -1,0 +1,351 @@
+//! What does a job ask for, once its file has been read and found good?
+//!
+//! [`Job`] is what a job file means: every value checked, every default filled in. It is stored as JSON
+//! beside the job, so that a crawl resumes without its file. A secret is never part of it: a header
+//! whose value comes from the environment is kept as the name of the variable.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::CanonicalUrl;
+use crate::scope::{Pattern, ScopeKind};
+
+/// A job, checked and complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// What `status`, `resume` and SQL call it; 1 to 100 characters of `a-z A-Z 0-9 . _ -`.
+    pub name: String,
+    /// A sentence for people; may be empty.
+    pub description: String,
+    /// Where the crawl starts.
+    pub input: Input,
+    /// Which links are followed.
+    pub crawl: Crawl,
+    /// As whom the crawl asks.
+    pub identity: Identity,
+    /// The limits of one exchange.
+    pub request: Request,
+    /// How many requests at once, and how fast.
+    pub limits: Limits,
+    /// How the crawl adapts to what hosts can bear.
+    pub adaptive: Adaptive,
+    /// When and how often a failed request is asked again.
+    pub retry: Retry,
+    /// How robots.txt is treated.
+    pub robots: Robots,
+    /// What is kept.
+    pub store: Keep,
+}
+
+/// `[input]`: where the crawl starts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Input {
+    /// URLs written in the job file.
+    pub urls: Vec<CanonicalUrl>,
+    /// Text files with one URL a line, as written in the job file (relative to it).
+    pub files: Vec<String>,
+}
+
+/// `[crawl]`: which links are followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Crawl {
+    /// How far from the input URLs a link may lead. Default: `page`, that is no link is followed.
+    pub scope: ScopeKind,
+    /// If not empty, a link must match one of these. Default: empty.
+    pub include: Vec<Pattern>,
+    /// A link that matches one of these is not followed. Default: empty.
+    pub exclude: Vec<Pattern>,
+    /// Links to follow one after another from an input URL, which has depth 0. Default: no limit.
+    pub max_depth: Option<u32>,
+    /// Pages (answers other than redirects) after which the job is finished. Default: no limit.
+    pub max_pages: Option<u64>,
+}
+
+impl Default for Crawl {
+    fn default() -> Crawl {
+        Crawl {
+            scope: ScopeKind::Page,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            max_depth: None,
+            max_pages: None,
+        }
+    }
+}
+
+/// `[identity]`: as whom the crawl asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// `User-Agent`; its first word is also the name that robots.txt is read for.
+    /// Default: [`DEFAULT_USER_AGENT`].
+    pub user_agent: String,
+    /// Further request headers, by lower-case name. Sent to the hosts of the input URLs only.
+    pub headers: BTreeMap<String, HeaderValue>,
+}
+
+/// The `User-Agent` of a job that names none.
+pub const DEFAULT_USER_AGENT: &str = concat!("neap/", env!("CARGO_PKG_VERSION"));
+
+impl Default for Identity {
+    fn default() -> Identity {
+        Identity {
+            user_agent: DEFAULT_USER_AGENT.to_owned(),
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+/// The value of a request header: text with any number of `${env:NAME}` references.
+///
+/// The references are kept as they are, in the store too, and looked up only when a run starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HeaderValue(
+    /// The text as written in the job file.
+    pub String,
+);
+
+impl HeaderValue {
+    /// Whether the value names an environment variable, so that what is sent is a secret.
+    pub fn is_secret(&self) -> bool {
+        self.0.contains("${env:")
+    }
+
+    /// The value to send, with each `${env:NAME}` replaced by what `lookup` says.
+    ///
+    /// # Errors
+    /// The name of the first variable for which `lookup` knows nothing, or the rest of a reference that
+    /// is never closed.
+    pub fn resolve(&self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+        let mut out = String::new();
+        let mut rest = self.0.as_str();
+        while let Some((before, after)) = rest.split_once("${env:") {
+            let (name, after) = after.split_once('}').ok_or_else(|| after.to_owned())?;
+            out.push_str(before);
+            out.push_str(&lookup(name).ok_or_else(|| name.to_owned())?);
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+/// `[request]`: the limits of one exchange.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// Longest time to a usable connection: names, TCP and TLS. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// Longest silence of the server, before its answer and within it. Default: 30 s.
+    pub read_timeout: Duration,
+    /// Longest time for the whole exchange. Default: 2 min.
+    pub total_timeout: Duration,
+    /// Largest body, in bytes, as sent and as decoded; 1 to [`MAX_BODY_CEILING`]. Default: 16 MiB.
+    pub max_body: u64,
+    /// Redirects to follow one after another from a URL, 0 to 20. Default: 10, as browsers allow 20
+    /// and Scrapy 20, and hardly a site needs more than 5.
+    pub redirects: u32,
+}
+
+/// Largest `request.max_body`, in bytes: a body is held in memory until it is recorded.
+pub const MAX_BODY_CEILING: u64 = 256 << 20;
+
+impl Default for Request {
+    fn default() -> Request {
+        Request {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(120),
+            max_body: 16 << 20,
+            redirects: 10,
+        }
+    }
+}
+
+/// `[limits]`: how many requests at once, and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests in flight over all hosts, 1 to 10,000. Default: 64.
+    pub concurrency: u32,
+    /// Ceiling of the requests in flight to one host, 1 to 1,024; the learned limit stays below it.
+    /// Default: 16.
+    pub per_host: u32,
+    /// Highest rate of requests to one host. Default: no limit.
+    pub per_host_rate: Option<Rate>,
+    /// Shortest time between the starts of two requests to one host. Default: none.
+    pub delay: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            concurrency: 64,
+            per_host: 16,
+            per_host_rate: None,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+/// So many requests in such a time, written `5/s`, `100/m` or `1000/h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Requests, 1 and up.
+    pub requests: u32,
+    /// The time they are spread over; above zero.
+    pub per: Duration,
+}
+
+/// `[adaptive]`: how the crawl adapts to what hosts can bear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// A host that did nothing but fail for so long is given up, with all its requests; at least 1 s.
+    /// A host that never answered at all in this run is given up after a minute, if that is shorter.
+    /// Default: 10 min.
+    pub give_up_after: Duration,
+}
+
+impl Default for Adaptive {
+    fn default() -> Adaptive {
+        Adaptive {
+            give_up_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// `[retry]`: when and how often a failed request is asked again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Attempts at one request, the first included, 1 to 100. Default: 6.
+    pub attempts: u32,
+    /// Statuses that are tried again. Default: [`DEFAULT_RETRY_STATUSES`].
+    pub statuses: Vec<u16>,
+    /// Upper bound of the first backoff. Default: 1 s.
+    pub base: Duration,
+    /// Upper bound of every backoff. Default: 5 min.
+    pub max: Duration,
+    /// How the backoff is drawn. Default: `full`.
+    pub jitter: Jitter,
+}
+
+/// Statuses that are usually temporary: RFC 9110 (408, 500, 502, 503, 504), RFC 6585 (429) and
+/// Cloudflare's own for an origin that it cannot reach (520 to 524).
+pub const DEFAULT_RETRY_STATUSES: [u16; 11] =
+    [408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524];
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            attempts: 6,
+            statuses: DEFAULT_RETRY_STATUSES.to_vec(),
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(300),
+            jitter: Jitter::Full,
+        }
+    }
+}
+
+/// How a backoff is drawn from its upper bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jitter {
+    /// Anywhere between zero and the bound ("Exponential Backoff And Jitter", AWS, 2015).
+    Full,
+    /// Half of the bound, plus anywhere up to the other half.
+    Equal,
+    /// The bound itself.
+    None,
+}
+
+/// `[robots]`: how robots.txt is treated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Robots {
+    /// Whether it is obeyed. Default: `obey`.
+    pub mode: RobotsMode,
+    /// Longest crawl delay that is honoured; a longer one is cut to it. Default: 30 s.
+    pub crawl_delay_max: Duration,
+}
+
+impl Default for Robots {
+    fn default() -> Robots {
+        Robots {
+            mode: RobotsMode::Obey,
+            crawl_delay_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Whether robots.txt is obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RobotsMode {
+    /// Asked for and obeyed, with its crawl delay (RFC 9309).
+    Obey,
+    /// Not asked for.
+    Off,
+}
+
+/// `[store]`: what is kept, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// The store, relative to the job file. Default: `neap.db` in the current directory.
+    pub path: Option<String>,
+    /// Which bodies are kept. Default: `all`.
+    pub bodies: Bodies,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep {
+            path: None,
+            bodies: Bodies::All,
+        }
+    }
+}
+
+/// Which bodies are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bodies {
+    /// Every answer goes to a WARC segment file.
+    All,
+    /// None: only what SQL holds.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_value_takes_its_secrets_from_the_environment() {
+        let value = HeaderValue("Bearer ${env:TOKEN}-${env:SUFFIX}!".to_owned());
+        let lookup = |name: &str| match name {
+            "TOKEN" => Some("abc".to_owned()),
+            "SUFFIX" => Some("x".to_owned()),
+            _ => None,
+        };
+        assert!(value.is_secret());
+        assert_eq!(value.resolve(lookup), Ok("Bearer abc-x!".to_owned()));
+        assert_eq!(
+            HeaderValue("${env:MISSING}".to_owned()).resolve(lookup),
+            Err("MISSING".to_owned())
+        );
+        assert!(
+            HeaderValue("${env:OPEN".to_owned())
+                .resolve(lookup)
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,407 @@
+//! Does a link belong to the crawl?
+//!
+//! Three questions in this order: does it lead no further than the job's scope allows, does it match
+//! an `include` pattern (if there are any), does it match no `exclude` pattern.
+
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::canonical::CanonicalUrl;
+use crate::job::Crawl;
+
+/// How far from the input URLs a link may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScopeKind {
+    /// The input URLs alone; no link is followed.
+    Page,
+    /// Below the directory of an input URL, on its host.
+    Path,
+    /// Everything on the hosts of the input URLs.
+    Host,
+    /// Everything on the registrable domains of the input URLs (public suffix list).
+    Domain,
+    /// Everywhere.
+    Any,
+}
+
+/// Longest pattern in a job file, in bytes; compiled patterns are bounded with it.
+pub const MAX_PATTERN_BYTES: usize = 1000;
+
+/// A pattern of `include` or `exclude`: a glob on path and query (`/search*`), or `re:` and a regular
+/// expression that is looked for anywhere in the whole URL.
+///
+/// In a glob `*` stands for any text, `/` included, `?` for itself (queries have one), and `[..]` and
+/// `{a,b}` for choices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern {
+    text: String,
+    matcher: Matcher,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Glob(GlobMatcher),
+    Regex(Regex),
+}
+
+impl Pattern {
+    /// Reads a pattern as a job file writes it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Pattern, String> {
+        if text.len() > MAX_PATTERN_BYTES {
+            return Err(format!("a pattern has at most {MAX_PATTERN_BYTES} bytes"));
+        }
+        let matcher = match text.strip_prefix("re:") {
+            Some(regex) => {
+                let regex = regex::RegexBuilder::new(regex).size_limit(1 << 20).build();
+                Matcher::Regex(regex.map_err(|error| error.to_string())?)
+            }
+            None => {
+                let escaped = text.replace('?', "[?]");
+                let glob = GlobBuilder::new(&escaped).literal_separator(false).build();
+                Matcher::Glob(
+                    glob.map_err(|error| error.kind().to_string())?
+                        .compile_matcher(),
+                )
+            }
+        };
+        Ok(Pattern {
+            text: text.to_owned(),
+            matcher,
+        })
+    }
+
+    /// Whether a URL matches.
+    pub fn matches(&self, url: &Url) -> bool {
+        match &self.matcher {
+            Matcher::Regex(regex) => regex.is_match(url.as_str()),
+            Matcher::Glob(glob) => {
+                glob.is_match(&url[url::Position::BeforePath..url::Position::AfterQuery])
+            }
+        }
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Pattern, String> {
+        Pattern::parse(&text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> String {
+        pattern.text
+    }
+}
+
+/// Why a URL that was found is not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// It leads further than `crawl.scope`.
+    Scope,
+    /// It matches no `crawl.include`.
+    NotIncluded,
+    /// It matches `crawl.exclude`.
+    Excluded,
+    /// It is deeper than `crawl.max_depth`.
+    TooDeep,
+    /// `crawl.max_pages` was reached before its turn came.
+    MaxPages,
+    /// robots.txt disallows it.
+    Robots,
+}
+
+impl SkipReason {
+    /// Every reason, in the order of [`SkipReason::code`].
+    pub const ALL: [SkipReason; 6] = [
+        SkipReason::Scope,
+        SkipReason::NotIncluded,
+        SkipReason::Excluded,
+        SkipReason::TooDeep,
+        SkipReason::MaxPages,
+        SkipReason::Robots,
+    ];
+
+    /// The number for it in the store; never reused for another reason.
+    pub const fn code(self) -> i64 {
+        match self {
+            SkipReason::Scope => 0,
+            SkipReason::NotIncluded => 1,
+            SkipReason::Excluded => 2,
+            SkipReason::TooDeep => 3,
+            SkipReason::MaxPages => 4,
+            SkipReason::Robots => 5,
+        }
+    }
+
+    /// The word for it in SQL and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SkipReason::Scope => "scope",
+            SkipReason::NotIncluded => "not_included",
+            SkipReason::Excluded => "excluded",
+            SkipReason::TooDeep => "too_deep",
+            SkipReason::MaxPages => "max_pages",
+            SkipReason::Robots => "robots",
+        }
+    }
+}
+
+/// The scope of one job.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    kind: ScopeKind,
+    roots: std::collections::BTreeSet<String>,
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    max_depth: Option<u32>,
+}
+
+impl Scope {
+    /// The scope around a job's input URLs.
+    pub fn new<'a>(crawl: &Crawl, input: impl IntoIterator<Item = &'a CanonicalUrl>) -> Scope {
+        let roots = match crawl.scope {
+            ScopeKind::Page | ScopeKind::Any => Default::default(),
+            ScopeKind::Path | ScopeKind::Host | ScopeKind::Domain => input
+                .into_iter()
+                .map(|url| root(crawl.scope, url.url()))
+                .collect(),
+        };
+        Scope::from_roots(crawl, roots)
+    }
+
+    /// The scope around roots that [`Scope::roots`] gave earlier.
+    pub fn from_roots(crawl: &Crawl, roots: std::collections::BTreeSet<String>) -> Scope {
+        Scope {
+            kind: crawl.scope,
+            roots,
+            include: crawl.include.clone(),
+            exclude: crawl.exclude.clone(),
+            max_depth: crawl.max_depth,
+        }
+    }
+
+    /// What links are compared with: directories, hosts or registrable domains, by kind of scope.
+    pub fn roots(&self) -> &std::collections::BTreeSet<String> {
+        &self.roots
+    }
+
+    /// Whether any link at all can be in scope, so that pages need to be read for links.
+    pub fn follows_links(&self) -> bool {
+        self.kind != ScopeKind::Page && self.max_depth != Some(0)
+    }
+
+    /// Whether a link that was found at `depth` links from the input is asked for.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits(&self, url: &CanonicalUrl, depth: u32) -> Result<(), SkipReason> {
+        if !self.reaches(url.url()) {
+            return Err(SkipReason::Scope);
+        }
+        if self.max_depth.is_some_and(|most| depth > most) {
+            return Err(SkipReason::TooDeep);
+        }
+        if self
+            .exclude
+            .iter()
+            .any(|pattern| pattern.matches(url.url()))
+        {
+            return Err(SkipReason::Excluded);
+        }
+        if !self.include.is_empty() && !self.include.iter().any(|p| p.matches(url.url())) {
+            return Err(SkipReason::NotIncluded);
+        }
+        Ok(())
+    }
+
+    /// Whether the target of a redirect is asked for. A job without links (`scope = "page"`) asks for a
+    /// URL and wants its answer wherever it moved to; every other scope holds for redirects as well.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits_redirect(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        match self.kind {
+            ScopeKind::Page => Ok(()),
+            ScopeKind::Path | ScopeKind::Host | ScopeKind::Domain | ScopeKind::Any => {
+                self.admits(url, 0)
+            }
+        }
+    }
+
+    fn reaches(&self, url: &Url) -> bool {
+        match self.kind {
+            ScopeKind::Page => false,
+            ScopeKind::Any => true,
+            ScopeKind::Host | ScopeKind::Domain => self.roots.contains(&root(self.kind, url)),
+            ScopeKind::Path => ancestors(url).any(|directory| self.roots.contains(directory)),
+        }
+    }
+}
+
+/// What a URL is compared by: its directory, host or registrable domain.
+fn root(kind: ScopeKind, url: &Url) -> String {
+    match kind {
+        ScopeKind::Path => ancestors(url).next().unwrap_or_default().to_owned(),
+        ScopeKind::Host => url.origin().ascii_serialization(),
+        ScopeKind::Domain => {
+            let name = url.host_str().unwrap_or_default();
+            psl::domain_str(name).unwrap_or(name).to_owned()
+        }
+        ScopeKind::Page | ScopeKind::Any => String::new(),
+    }
+}
+
+/// The directories that a URL lies in, each with its host and a trailing slash, the nearest first.
+fn ancestors(url: &Url) -> impl Iterator<Item = &str> {
+    let whole = &url[..url::Position::AfterPath];
+    let path_start = whole.len() - url.path().len();
+    let slashes = whole[path_start..]
+        .char_indices()
+        .rev()
+        .filter(|(_, c)| *c == '/');
+    slashes.map(move |(at, _)| &whole[..=path_start + at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> CanonicalUrl {
+        CanonicalUrl::parse(text).unwrap()
+    }
+
+    fn scope(kind: ScopeKind, input: &str) -> Scope {
+        Scope::new(
+            &Crawl {
+                scope: kind,
+                ..Crawl::default()
+            },
+            [&url(input)],
+        )
+    }
+
+    #[test]
+    fn how_far_each_scope_reaches() {
+        use ScopeKind::*;
+        let input = "https://docs.shop.co.uk/guide/start.html?x=1";
+        for (link, reached_by) in [
+            (
+                "https://docs.shop.co.uk/guide/next.html",
+                vec![Path, Host, Domain, Any],
+            ),
+            (
+                "https://docs.shop.co.uk/guide/",
+                vec![Path, Host, Domain, Any],
+            ),
+            (
+                "https://docs.shop.co.uk/guide/deep/er.html",
+                vec![Path, Host, Domain, Any],
+            ),
+            ("https://docs.shop.co.uk/guide", vec![Host, Domain, Any]),
+            (
+                "https://docs.shop.co.uk/guidelines/",
+                vec![Host, Domain, Any],
+            ),
+            ("https://docs.shop.co.uk/", vec![Host, Domain, Any]),
+            ("https://docs.shop.co.uk:8443/guide/", vec![Domain, Any]),
+            ("http://docs.shop.co.uk/guide/", vec![Domain, Any]),
+            ("https://www.shop.co.uk/", vec![Domain, Any]),
+            ("https://shop.co.uk/", vec![Domain, Any]),
+            ("https://other.co.uk/", vec![Any]),
+        ] {
+            for kind in [Page, Path, Host, Domain, Any] {
+                let admitted = scope(kind, input).admits(&url(link), 1);
+                let expected = if reached_by.contains(&kind) {
+                    Ok(())
+                } else {
+                    Err(SkipReason::Scope)
+                };
+                assert_eq!(admitted, expected, "{link} in scope {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_and_depth() {
+        let crawl = Crawl {
+            scope: ScopeKind::Host,
+            include: ["/p/*", "re:[?&]keep="]
+                .map(|p| Pattern::parse(p).unwrap())
+                .to_vec(),
+            exclude: ["*/print/*", "/p/search?q=*"]
+                .map(|p| Pattern::parse(p).unwrap())
+                .to_vec(),
+            max_depth: Some(2),
+            max_pages: None,
+        };
+        let scope = Scope::new(&crawl, [&url("http://a.example/")]);
+        for (link, depth, expected) in [
+            ("http://a.example/p/1", 2, Ok(())),
+            ("http://a.example/p/a/b/c", 1, Ok(())),
+            ("http://a.example/x?keep=1", 1, Ok(())),
+            ("http://a.example/x", 1, Err(SkipReason::NotIncluded)),
+            ("http://a.example/p/print/1", 1, Err(SkipReason::Excluded)),
+            (
+                "http://a.example/p/search?q=1",
+                1,
+                Err(SkipReason::Excluded),
+            ),
+            ("http://a.example/p/searchxq=1", 1, Ok(())),
+            ("http://a.example/p/1", 3, Err(SkipReason::TooDeep)),
+            ("http://b.example/p/1", 1, Err(SkipReason::Scope)),
+        ] {
+            assert_eq!(
+                scope.admits(&url(link), depth),
+                expected,
+                "{link} at {depth}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_redirect_of_a_page_job_may_lead_anywhere_and_others_stay_in_scope() {
+        let away = url("https://elsewhere.example/");
+        assert_eq!(
+            scope(ScopeKind::Page, "http://a.example/").admits_redirect(&away),
+            Ok(())
+        );
+        assert_eq!(
+            scope(ScopeKind::Host, "http://a.example/").admits_redirect(&away),
+            Err(SkipReason::Scope)
+        );
+    }
+
+    #[test]
+    fn a_bad_pattern_is_refused_in_words() {
+        assert!(
+            Pattern::parse("re:(")
+                .unwrap_err()
+                .contains("unclosed group")
+        );
+        assert!(Pattern::parse("/[a").is_err());
+        assert!(Pattern::parse(&"x".repeat(MAX_PATTERN_BYTES + 1)).is_err());
+    }
+}
