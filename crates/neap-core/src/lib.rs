@@ -13,7 +13,7 @@ pub mod ids;
 pub mod job;
 pub mod limiter;
 pub mod politeness;
-// pub mod scheduler;
+pub mod scheduler;
 pub mod scope;
 pub mod time;
 pub mod verdict;

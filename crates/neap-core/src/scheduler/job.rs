@@ -1,0 +1,85 @@
+//! What does the scheduler know of a job?
+
+use std::time::Duration;
+
+use crate::job::{Job, RobotsMode};
+
+/// What a job asks of the scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSettings {
+    /// Ceiling of requests in flight to one host, 1 and up.
+    pub per_host: u32,
+    /// Shortest time between two starts on one host; zero for none.
+    pub spacing: Duration,
+    /// Whether robots files are asked for before anything else.
+    pub obeys_robots: bool,
+    /// Longest crawl delay that is honoured.
+    pub crawl_delay_max: Duration,
+    /// A host that does nothing but fail for so long is given up.
+    pub give_up_after: Duration,
+    /// Pages still to be fetched; `None` for no limit.
+    pub pages_left: Option<u64>,
+}
+
+impl JobSettings {
+    /// What a job file asks for, when `pages` pages were fetched already.
+    pub fn of(job: &Job, pages: u64) -> JobSettings {
+        let by_rate = job
+            .limits
+            .per_host_rate
+            .map_or(Duration::ZERO, |r| r.per / r.requests.max(1));
+        JobSettings {
+            per_host: job.limits.per_host,
+            spacing: job.limits.delay.max(by_rate),
+            obeys_robots: job.robots.mode == RobotsMode::Obey,
+            crawl_delay_max: job.robots.crawl_delay_max,
+            give_up_after: job.adaptive.give_up_after,
+            pages_left: job.crawl.max_pages.map(|most| most.saturating_sub(pages)),
+        }
+    }
+}
+
+/// A job that takes part in the run.
+#[derive(Debug)]
+pub(super) struct JobEntry {
+    pub(super) settings: JobSettings,
+    /// Requests that were dispatched and of which it is not decided what becomes of them; each may
+    /// turn out to be a page.
+    undecided: u64,
+    pages_left: Option<u64>,
+    was_full: bool,
+}
+
+impl JobEntry {
+    pub(super) fn new(settings: JobSettings) -> JobEntry {
+        let pages_left = settings.pages_left;
+        JobEntry {
+            settings,
+            undecided: 0,
+            pages_left,
+            was_full: false,
+        }
+    }
+
+    /// Whether one more request could still become a page that is wanted.
+    pub(super) fn has_room(&self) -> bool {
+        self.pages_left.is_none_or(|left| self.undecided < left)
+    }
+
+    pub(super) fn reserve(&mut self) {
+        self.undecided += 1;
+    }
+
+    pub(super) fn settle(&mut self, was_page: bool) {
+        self.undecided = self.undecided.saturating_sub(1);
+        if was_page && let Some(left) = &mut self.pages_left {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Whether the job has all its pages; says so once.
+    pub(super) fn take_full(&mut self) -> bool {
+        let is_full = self.pages_left == Some(0) && self.undecided == 0;
+        is_full && !std::mem::replace(&mut self.was_full, is_full)
+    }
+}

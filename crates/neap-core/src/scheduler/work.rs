@@ -1,0 +1,104 @@
+//! What does the scheduler exchange with the store and with the workers?
+
+use crate::canonical::CanonicalUrl;
+use crate::ids::{HostId, JobId, RequestId};
+use crate::limiter::Permit;
+
+/// The place of a ready request among those of its job and host: lower goes first, field by field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Lower is sooner; a link has its depth, so that a crawl is breadth first.
+    pub priority: i64,
+    /// When it became due, Unix milliseconds; 0 for a request that never waited.
+    pub due_ms: i64,
+    /// The request itself, in order of discovery.
+    pub request: RequestId,
+}
+
+impl Position {
+    /// Before every request.
+    pub const START: Position = Position {
+        priority: i64::MIN,
+        due_ms: i64::MIN,
+        request: RequestId(i64::MIN),
+    };
+}
+
+/// A request that may be sent, as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// The request.
+    pub request: RequestId,
+    /// The job that asks for it.
+    pub job: JobId,
+    /// The host that is to answer.
+    pub host: HostId,
+    /// What is asked for.
+    pub url: CanonicalUrl,
+    /// Links followed from an input URL, 0 for an input URL itself.
+    pub depth: u32,
+    /// Redirects followed to get here.
+    pub hops: u32,
+    /// Attempts that were charged.
+    pub charged: u32,
+    /// Failed attempts that were not charged.
+    pub deferrals: u32,
+    /// Attempts that ended with the process.
+    pub lost: u32,
+    /// Its place.
+    pub position: Position,
+}
+
+/// A read of ready requests from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refill {
+    /// Of this job.
+    pub job: JobId,
+    /// And this host.
+    pub host: HostId,
+    /// Only those behind this position.
+    pub after: Position,
+    /// So many at most; 1 and up.
+    pub count: usize,
+}
+
+/// The right to send one request to a host, to be given back to
+/// [`Scheduler::handle_report`](super::Scheduler::handle_report) whatever happens.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The host that it is for.
+    pub host: HostId,
+    pub(super) permit: Permit,
+}
+
+/// Something to send.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// A request of a job.
+    Request {
+        /// What is asked for.
+        request: Ready,
+        /// The right to ask.
+        token: Token,
+        /// Nothing else is in flight, since this request may have crashed earlier runs.
+        is_alone: bool,
+    },
+    /// The robots file of a host.
+    Robots {
+        /// The host.
+        host: HostId,
+        /// A job that wants it; it is asked for in this job's name.
+        job: JobId,
+        /// The right to ask.
+        token: Token,
+    },
+}
+
+/// What the scheduler waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A host that is held: by its delay, a pause it asked for, or between two probes.
+    Host(HostId),
+    /// A request that failed and becomes due.
+    RetryDue,
+}
