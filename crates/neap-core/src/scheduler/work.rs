@@ -8,7 +8,7 @@ use crate::limiter::Permit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Lower is sooner; a link has its depth, so that a crawl is breadth first.
-    pub priority: i64,
+    pub priority: i32,
     /// When it became due, Unix milliseconds; 0 for a request that never waited.
     pub due_ms: i64,
     /// The request itself, in order of discovery.
@@ -18,7 +18,7 @@ pub struct Position {
 impl Position {
     /// Before every request.
     pub const START: Position = Position {
-        priority: i64::MIN,
+        priority: i32::MIN,
         due_ms: i64::MIN,
         request: RequestId(i64::MIN),
     };
