@@ -1,0 +1,11 @@
+//! Does a site behave, and misbehave, as its script says?
+
+// clippy.toml allows it in tests; their helpers need it as well.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod evidence;
+mod hosts;
+mod replies;
+mod scripts;
+mod system;
