@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Turn;
 use super::job::JobSettings;
+use super::turns::Turn;
 use super::work::Token;
 use crate::ids::{HostId, JobId};
 use crate::limiter::{Gate, HostLimiter, Memory, Settings, State};
@@ -20,25 +20,65 @@ const NEVER_ANSWERED: Duration = Duration::from_secs(60);
 pub(super) struct HostEntry {
     pub(super) limiter: HostLimiter,
     politeness: Politeness,
+    last_start: Option<Time>,
     robots: RobotsState,
-    is_loaded: bool,
+    /// What its robots file asks for.
+    crawl_delay: Duration,
+    pub(super) is_loaded: bool,
     jobs: BTreeSet<JobId>,
     obeying: BTreeSet<JobId>,
-    per_host: u32,
-    crawl_delay_max: Duration,
-    give_up_after: Duration,
+    terms: Terms,
     is_given_up: bool,
     /// Turns that wait for this host.
     pub(super) parked: Vec<Turn>,
+    /// When they are to try again, if not before.
+    pub(super) timer: Option<Time>,
+    /// The request for its robots file stands in the ring, or is parked.
+    pub(super) robots_has_turn: bool,
     /// Its limiter learned something that is not stored yet.
     pub(super) is_dirty: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RobotsState {
-    Unknown { failing_since: Option<Time> },
-    Asked { failing_since: Option<Time> },
+    Unknown {
+        failing_since: Option<Time>,
+        /// Not asked for before.
+        not_before: Time,
+    },
+    Asked {
+        failing_since: Option<Time>,
+    },
     Known,
+}
+
+/// What the jobs of a host ask for together: of several jobs the most careful settings hold.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    per_host: u32,
+    spacing: Duration,
+    crawl_delay_max: Duration,
+    give_up_after: Duration,
+}
+
+impl Terms {
+    fn of(settings: &JobSettings) -> Terms {
+        Terms {
+            per_host: settings.per_host,
+            spacing: settings.spacing,
+            crawl_delay_max: settings.crawl_delay_max,
+            give_up_after: settings.give_up_after,
+        }
+    }
+
+    fn and(self, other: Terms) -> Terms {
+        Terms {
+            per_host: self.per_host.min(other.per_host),
+            spacing: self.spacing.max(other.spacing),
+            crawl_delay_max: self.crawl_delay_max.max(other.crawl_delay_max),
+            give_up_after: self.give_up_after.max(other.give_up_after),
+        }
+    }
 }
 
 /// A host as it stands, for people.
@@ -66,22 +106,27 @@ impl HostEntry {
                 None,
             ),
             politeness: Politeness::new(settings.spacing),
+            last_start: None,
             robots: RobotsState::Unknown {
                 failing_since: None,
+                not_before: Time::ZERO,
             },
+            crawl_delay: Duration::ZERO,
             is_loaded: false,
             jobs: BTreeSet::new(),
             obeying: BTreeSet::new(),
-            per_host: settings.per_host,
-            crawl_delay_max: settings.crawl_delay_max,
-            give_up_after: settings.give_up_after,
+            terms: Terms::of(settings),
             is_given_up: false,
             parked: Vec::new(),
+            timer: None,
+            robots_has_turn: false,
             is_dirty: false,
         }
     }
 
-    /// A job wants something of this host. Of several jobs the most careful settings hold.
+    // ---- jobs and their terms -----------------------------------------------------------------
+
+    /// A job wants something of this host.
     pub(super) fn add_job(&mut self, job: JobId, settings: &JobSettings) {
         self.is_given_up = false;
         if !self.jobs.insert(job) {
@@ -90,19 +135,58 @@ impl HostEntry {
         if settings.obeys_robots {
             self.obeying.insert(job);
         }
-        self.per_host = self.per_host.min(settings.per_host);
-        self.limiter.set_ceiling(self.per_host);
-        self.crawl_delay_max = self.crawl_delay_max.max(settings.crawl_delay_max);
-        self.give_up_after = self.give_up_after.max(settings.give_up_after);
-        self.space_out(settings.spacing);
+        self.terms = self.terms.and(Terms::of(settings));
+        self.apply_terms();
     }
+
+    /// A job left; `others` are the settings of those that are still there.
+    pub(super) fn remove_job<'a>(
+        &mut self,
+        job: JobId,
+        others: impl Fn(JobId) -> Option<&'a JobSettings>,
+    ) {
+        if !self.jobs.remove(&job) {
+            return;
+        }
+        self.obeying.remove(&job);
+        let remaining = self.jobs.iter().filter_map(|job| others(*job));
+        if let Some(terms) = remaining.map(Terms::of).reduce(Terms::and) {
+            self.terms = terms;
+            self.apply_terms();
+        }
+    }
+
+    pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.iter().copied()
+    }
+
+    fn apply_terms(&mut self) {
+        self.limiter.set_ceiling(self.terms.per_host);
+        let by_robots = if self.obeying.is_empty() {
+            Duration::ZERO
+        } else {
+            self.crawl_delay.min(self.terms.crawl_delay_max)
+        };
+        let spacing = self.terms.spacing.max(by_robots);
+        if spacing != self.politeness.spacing() {
+            self.politeness = Politeness::new(spacing);
+            // The new spacing counts from the last start, or two starts could come together.
+            if let Some(last) = self.last_start {
+                self.politeness
+                    .check(last)
+                    .expect("the first start is always allowed");
+            }
+        }
+    }
+
+    // ---- what the store knows, robots ---------------------------------------------------------
 
     pub(super) fn load(&mut self, memory: Option<Memory>, robots: Option<Option<Duration>>) {
         self.is_loaded = true;
         if memory.is_some() {
             self.limiter = HostLimiter::new(
                 Settings {
-                    ceiling: self.per_host,
+                    ceiling: self.terms.per_host,
                 },
                 memory,
             );
@@ -112,40 +196,56 @@ impl HostEntry {
         }
     }
 
-    pub(super) fn jobs(&self) -> impl Iterator<Item = JobId> {
-        self.jobs.iter().copied()
+    pub(super) fn obeys(&self, job: JobId) -> bool {
+        self.obeying.contains(&job)
     }
 
     /// Whether requests of a job may be taken from the store: before the robots file is known, it is
     /// not known which of them may be asked.
     pub(super) fn serves(&self, job: JobId) -> bool {
-        self.is_loaded && (self.robots == RobotsState::Known || !self.obeying.contains(&job))
+        self.is_loaded && (self.robots == RobotsState::Known || !self.obeys(job))
     }
 
     pub(super) fn wants_robots(&self) -> bool {
-        !self.obeying.is_empty() && matches!(self.robots, RobotsState::Unknown { .. })
+        self.is_loaded
+            && !self.obeying.is_empty()
+            && matches!(self.robots, RobotsState::Unknown { .. })
     }
 
-    pub(super) fn robots_asked(&mut self) {
-        if let RobotsState::Unknown { failing_since } = self.robots {
+    /// When the robots file may be asked for again, if it may not be now.
+    pub(super) fn robots_held_until(&self, now: Time) -> Option<Time> {
+        match self.robots {
+            RobotsState::Unknown { not_before, .. } => Some(not_before).filter(|at| now < *at),
+            RobotsState::Asked { .. } | RobotsState::Known => None,
+        }
+    }
+
+    /// Its robots file is asked for, in the name of the job that is returned.
+    pub(super) fn robots_asked(&mut self) -> Option<JobId> {
+        if let RobotsState::Unknown { failing_since, .. } = self.robots {
             self.robots = RobotsState::Asked { failing_since };
         }
+        self.obeying.first().copied()
     }
 
     pub(super) fn robots_known(&mut self, crawl_delay: Option<Duration>) {
         self.robots = RobotsState::Known;
-        self.space_out(crawl_delay.unwrap_or_default().min(self.crawl_delay_max));
+        self.crawl_delay = crawl_delay.unwrap_or_default();
+        self.apply_terms();
     }
 
-    pub(super) fn robots_failed(&mut self, now: Time) {
-        if let RobotsState::Asked { failing_since } | RobotsState::Unknown { failing_since } =
+    pub(super) fn robots_failed(&mut self, wait: Duration, now: Time) {
+        if let RobotsState::Asked { failing_since } | RobotsState::Unknown { failing_since, .. } =
             self.robots
         {
             self.robots = RobotsState::Unknown {
                 failing_since: failing_since.or(Some(now)),
+                not_before: now + wait,
             };
         }
     }
+
+    // ---- starts -------------------------------------------------------------------------------
 
     /// Whether a request may start now; takes the politeness right if so.
     pub(super) fn gate(&mut self, now: Time) -> Gate {
@@ -159,17 +259,21 @@ impl HostEntry {
     }
 
     pub(super) fn start(&mut self, host: HostId, now: Time) -> Token {
+        self.last_start = Some(now);
         Token {
             host,
             permit: self.limiter.start(now),
         }
     }
 
-    /// Whether the host did nothing but fail for so long that it is given up; says so once.
-    pub(super) fn is_beyond_hope(&mut self, now: Time) -> bool {
+    // ---- its end ------------------------------------------------------------------------------
+
+    /// Whether the host did nothing but fail for so long that it is given up; says so once. A missing
+    /// robots file counts only if nothing else is done meanwhile, `needs_robots`.
+    pub(super) fn is_beyond_hope(&mut self, needs_robots: bool, now: Time) -> bool {
         let robots_since = match self.robots {
-            RobotsState::Unknown { failing_since } | RobotsState::Asked { failing_since } => {
-                failing_since
+            RobotsState::Unknown { failing_since, .. } | RobotsState::Asked { failing_since } => {
+                failing_since.filter(|_| needs_robots)
             }
             RobotsState::Known => None,
         };
@@ -178,12 +282,34 @@ impl HostEntry {
             .flatten()
             .min();
         let patience = if self.limiter.has_answered() {
-            self.give_up_after
+            self.terms.give_up_after
         } else {
-            self.give_up_after.min(NEVER_ANSWERED)
+            self.terms.give_up_after.min(NEVER_ANSWERED)
         };
         let is_hopeless = since.is_some_and(|since| now.since(since) >= patience);
         is_hopeless && !std::mem::replace(&mut self.is_given_up, is_hopeless)
+    }
+
+    /// Whether forgetting it loses nothing that the store does not know: nothing is under way, no hold
+    /// or delay is running, and what was learned was taken.
+    pub(super) fn is_idle(&self, now: Time) -> bool {
+        let is_rested = self
+            .last_start
+            .is_none_or(|last| now.since(last) >= self.politeness.spacing());
+        let is_robots_settled = match self.robots {
+            RobotsState::Unknown { failing_since, .. } => failing_since.is_none(),
+            RobotsState::Asked { .. } => false,
+            RobotsState::Known => true,
+        };
+        self.is_loaded
+            && !self.is_dirty
+            && is_rested
+            && is_robots_settled
+            && self.parked.is_empty()
+            && self.timer.is_none()
+            && !self.robots_has_turn
+            && self.limiter.in_flight() == 0
+            && self.limiter.state(now) == State::Steady
     }
 
     pub(super) fn view(&self, host: HostId, now: Time) -> HostView {
@@ -192,14 +318,7 @@ impl HostEntry {
             limit: self.limiter.limit(),
             in_flight: self.limiter.in_flight(),
             state: self.limiter.state(now),
-            waits_for_robots: self.wants_robots(),
-        }
-    }
-
-    /// Starts keep at least this distance from now on.
-    fn space_out(&mut self, spacing: Duration) {
-        if spacing > self.politeness.spacing() {
-            self.politeness = Politeness::new(spacing);
+            waits_for_robots: !self.obeying.is_empty() && self.robots != RobotsState::Known,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What does the scheduler know of a job?
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::ids::HostId;
 use crate::job::{Job, RobotsMode};
 
 /// What a job asks of the scheduler.
@@ -43,27 +45,40 @@ impl JobSettings {
 #[derive(Debug)]
 pub(super) struct JobEntry {
     pub(super) settings: JobSettings,
-    /// Requests that were dispatched and of which it is not decided what becomes of them; each may
-    /// turn out to be a page.
-    undecided: u64,
-    pages_left: Option<u64>,
+    pub(super) pages: Quota,
     was_full: bool,
 }
 
 impl JobEntry {
     pub(super) fn new(settings: JobSettings) -> JobEntry {
-        let pages_left = settings.pages_left;
-        JobEntry {
-            settings,
-            undecided: 0,
-            pages_left,
-            was_full: false,
-        }
+        let pages = Quota::new(settings.pages_left);
+        JobEntry { settings, pages, was_full: false }
+    }
+
+    /// Whether the job has all its pages; says so once.
+    pub(super) fn take_full(&mut self) -> bool {
+        let is_full = self.pages.is_used_up();
+        is_full && !std::mem::replace(&mut self.was_full, is_full)
+    }
+}
+
+/// Pages that may still be fetched. A request that is under way may turn out to be one, so it holds a
+/// place until that is decided: the limit is met exactly.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    left: Option<u64>,
+    undecided: u64,
+}
+
+impl Quota {
+    /// So many pages; `None` for no limit.
+    pub(super) fn new(left: Option<u64>) -> Quota {
+        Quota { left, undecided: 0 }
     }
 
     /// Whether one more request could still become a page that is wanted.
     pub(super) fn has_room(&self) -> bool {
-        self.pages_left.is_none_or(|left| self.undecided < left)
+        self.left.is_none_or(|left| self.undecided < left)
     }
 
     pub(super) fn reserve(&mut self) {
@@ -72,14 +87,13 @@ impl JobEntry {
 
     pub(super) fn settle(&mut self, was_page: bool) {
         self.undecided = self.undecided.saturating_sub(1);
-        if was_page && let Some(left) = &mut self.pages_left {
+        if was_page && let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
         }
     }
 
-    /// Whether the job has all its pages; says so once.
-    pub(super) fn take_full(&mut self) -> bool {
-        let is_full = self.pages_left == Some(0) && self.undecided == 0;
-        is_full && !std::mem::replace(&mut self.was_full, is_full)
+    /// Whether all pages are there, with nothing under way.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.left == Some(0) && self.undecided == 0
     }
 }

@@ -35,7 +35,7 @@ use crate::time::Time;
 
 use host::HostEntry;
 pub use host::HostView;
-use job::JobEntry;
+use job::{JobEntry, Quota};
 pub use job::JobSettings;
 use lane::Lane;
 pub use work::{Dispatch, Position, Ready, Refill, Token, Wake};
@@ -82,6 +82,8 @@ pub struct Scheduler {
     next_due: Option<Time>,
     given_up: VecDeque<HostId>,
     is_draining: bool,
+    /// Pages of this run, over all jobs.
+    pages: Quota,
 }
 
 /// A place in the ring.
@@ -119,7 +121,13 @@ impl Scheduler {
             next_due: None,
             given_up: VecDeque::new(),
             is_draining: false,
+            pages: Quota::default(),
         }
+    }
+
+    /// The run fetches this many pages at most, over all its jobs.
+    pub fn limit_pages(&mut self, most: u64) {
+        self.pages = Quota::new(Some(most));
     }
 
     // ---- events -------------------------------------------------------------------------------
@@ -255,12 +263,13 @@ impl Scheduler {
     /// What became of a dispatched request is decided: whether it was a page in the sense of
     /// `crawl.max_pages`.
     pub fn handle_verdict(&mut self, job: JobId, was_page: bool) {
+        self.pages.settle(was_page);
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
-        let had_room = entry.has_room();
-        entry.settle(was_page);
-        if !had_room && entry.has_room() {
+        let had_room = entry.pages.has_room();
+        entry.pages.settle(was_page);
+        if !had_room && entry.pages.has_room() {
             let waiting: Vec<_> = self
                 .lanes
                 .keys()
@@ -276,6 +285,13 @@ impl Scheduler {
     /// The store committed what became of a request.
     pub fn handle_recorded(&mut self, request: RequestId) {
         self.owned.remove(&request);
+    }
+
+    /// A host turned out to be one that can never be asked: it is given up at once.
+    pub fn give_up(&mut self, host: HostId) {
+        if self.hosts.get_mut(&host).is_some_and(HostEntry::give_up) {
+            self.given_up.push_back(host);
+        }
     }
 
     /// Nothing new goes out from now on; what is in flight comes home.
@@ -303,7 +319,8 @@ impl Scheduler {
     /// The next request to send, if any may go out now.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch> {
         self.wake_hosts(now);
-        if self.is_draining || self.is_suspect_out || self.busy >= self.concurrency {
+        let is_full = self.busy >= self.concurrency || !self.pages.has_room();
+        if self.is_draining || self.is_suspect_out || is_full {
             return None;
         }
         match self.poll_suspect(now) {
@@ -402,6 +419,11 @@ impl Scheduler {
         changed
     }
 
+    /// Whether the run has all the pages that [`Scheduler::limit_pages`] allows.
+    pub fn is_out_of_pages(&self) -> bool {
+        self.pages.is_used_up()
+    }
+
     // ---- views --------------------------------------------------------------------------------
 
     /// Workers that are at work.
@@ -484,7 +506,7 @@ impl Scheduler {
         let entry = self.hosts.get_mut(&host)?;
         if let Turn::Lane(job, _) = turn {
             let lane = self.lanes.get_mut(&(job, host))?;
-            if lane.is_empty() || !self.jobs.get(&job).is_some_and(JobEntry::has_room) {
+            if lane.is_empty() || !self.jobs.get(&job).is_some_and(|entry| entry.pages.has_room()) {
                 lane.has_turn = false;
                 return None;
             }
@@ -516,7 +538,8 @@ impl Scheduler {
                 let request = lane.pop()?;
                 lane.has_turn = false;
                 self.buffered -= 1;
-                self.jobs.get_mut(&job)?.reserve();
+                self.pages.reserve();
+                self.jobs.get_mut(&job)?.pages.reserve();
                 let token = entry.start(host, now);
                 Dispatch::Request {
                     request,
@@ -538,7 +561,7 @@ impl Scheduler {
                 break;
             };
             let (job, host) = (suspect.job, suspect.host);
-            let has_room = self.jobs.get(&job).is_some_and(JobEntry::has_room);
+            let has_room = self.jobs.get(&job).is_some_and(|entry| entry.pages.has_room());
             let Some(entry) = self.hosts.get_mut(&host).filter(|_| has_room) else {
                 self.suspects.push_back(suspect);
                 continue;
@@ -556,8 +579,9 @@ impl Scheduler {
                     let token = entry.start(host, now);
                     self.busy += 1;
                     self.is_suspect_out = true;
+                    self.pages.reserve();
                     if let Some(entry) = self.jobs.get_mut(&job) {
-                        entry.reserve();
+                        entry.pages.reserve();
                     }
                     return Suspect::Goes(Dispatch::Request {
                         request: suspect,
