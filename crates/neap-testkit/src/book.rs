@@ -131,6 +131,17 @@ impl Book {
         self.wake(&page);
     }
 
+    /// Counts a TLS handshake that came to nothing.
+    pub(crate) fn note_failed_handshake(&self) {
+        let mut page = self.lock();
+        page.failed_handshakes += 1;
+        self.wake(&page);
+    }
+
+    pub(crate) fn failed_handshakes(&self) -> u64 {
+        self.lock().failed_handshakes
+    }
+
     pub(crate) fn malformed(&self) -> u64 {
         self.lock().malformed
     }

@@ -12,11 +12,12 @@ use tokio::sync::Semaphore;
 
 use crate::asked::Asked;
 use crate::book::Book;
-use crate::connection::Host;
+use crate::connection::{Host, Opening};
 use crate::plan::Plan;
 use crate::reply::Reply;
 use crate::script::{Capacity, Compute, Outage, Route, Script};
 use crate::site::Site;
+use crate::tls::Identity;
 use crate::tree::Tree;
 
 /// A site in the making. Without any call it answers 404 to everything, on 127.0.0.1 and a free
@@ -25,6 +26,7 @@ use crate::tree::Tree;
 pub struct Builder {
     ips: Vec<String>,
     port: u16,
+    opening: Opening,
     keeps_log: bool,
     routes: HashMap<String, Arc<Route>>,
     tree: Option<Tree>,
@@ -42,6 +44,7 @@ impl Default for Builder {
         Builder {
             ips: Vec::new(),
             port: 0,
+            opening: Opening::Plain,
             keeps_log: true,
             routes: HashMap::new(),
             tree: None,
@@ -68,6 +71,19 @@ impl Builder {
     /// Listens on this port instead of a free one.
     pub fn port(mut self, port: u16) -> Builder {
         self.port = port;
+        self
+    }
+
+    /// Speaks TLS, as whoever this is.
+    pub fn tls(mut self, identity: &Identity) -> Builder {
+        self.opening = Opening::Tls(identity.acceptor());
+        self
+    }
+
+    /// Accepts connections and then says nothing, whatever comes: to an `https` URL, a handshake
+    /// that is never answered. The last call of `tls` and `mute` counts.
+    pub fn mute(mut self) -> Builder {
+        self.opening = Opening::Mute;
         self
     }
 
@@ -225,7 +241,15 @@ impl Builder {
             seen: Mutex::new(HashMap::new()),
         };
         let book = Arc::new(Book::new(self.keeps_log));
-        Site::run(Arc::new(Host { book, script }), ips, self.port)
+        Site::run(
+            Arc::new(Host {
+                book,
+                script,
+                opening: self.opening,
+            }),
+            ips,
+            self.port,
+        )
     }
 }
 

@@ -11,9 +11,11 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::asked::{Asked, End};
-use crate::book::{Book, Ticket};
+use crate::book::{Book, Connected, Ticket};
 use crate::plan::Plan;
 use crate::reply::Then;
 use crate::request::{MAX_REQUEST_BYTES, Malformed, Request, parse};
@@ -32,10 +34,22 @@ const BAD_REQUEST: &[u8] =
 pub(crate) struct Host {
     pub(crate) book: Arc<Book>,
     pub(crate) script: Script,
+    /// How connections begin.
+    pub(crate) opening: Opening,
+}
+
+/// What happens on a new connection before the first request.
+pub(crate) enum Opening {
+    /// Nothing.
+    Plain,
+    /// A TLS handshake.
+    Tls(TlsAcceptor),
+    /// Nothing, and nothing after it.
+    Mute,
 }
 
 /// A byte stream that knows the TCP connection under it.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn tcp(&self) -> &TcpStream;
 }
 
@@ -45,16 +59,31 @@ impl Wire for TcpStream {
     }
 }
 
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// The client closed the connection or broke it.
 struct Gone;
 
-/// Serves a connection until one side ends it.
-pub(crate) async fn serve<W: Wire>(wire: W, local: SocketAddr, host: Arc<Host>) {
+/// Opens a connection as the host does, and serves it until one side ends it.
+pub(crate) async fn open(stream: TcpStream, local: SocketAddr, host: Arc<Host>) {
     let connected = host.book.connect();
-    let mut line = Line {
-        wire,
-        unread: BytesMut::new(),
-    };
+    match &host.opening {
+        Opening::Plain => serve(stream, local, &host, &connected).await,
+        Opening::Tls(acceptor) => match acceptor.accept(stream).await {
+            Ok(stream) => serve(stream, local, &host, &connected).await,
+            Err(_) => host.book.note_failed_handshake(),
+        },
+        Opening::Mute => Line::new(stream).until_gone().await,
+    }
+}
+
+/// Serves requests until one side ends the connection.
+async fn serve<W: Wire>(wire: W, local: SocketAddr, host: &Host, connected: &Connected) {
+    let mut line = Line::new(wire);
     for turn in 1.. {
         // 1. Read a request.
         let request = match line.next_request().await {
@@ -119,6 +148,13 @@ struct Line<W> {
 }
 
 impl<W: Wire> Line<W> {
+    fn new(wire: W) -> Line<W> {
+        Line {
+            wire,
+            unread: BytesMut::new(),
+        }
+    }
+
     /// The next request, or `None` when the client has ended the connection.
     async fn next_request(&mut self) -> Result<Option<Request>, Malformed> {
         loop {
@@ -216,13 +252,15 @@ impl<W: Wire> Line<W> {
         if self.wire.shutdown().await.is_err() {
             return;
         }
-        let agreed = async {
-            while self.read().await.is_ok() {
-                self.unread.clear();
-            }
-        };
         // A client that never agrees is left.
-        let _ = tokio::time::timeout(LINGER, agreed).await;
+        let _ = tokio::time::timeout(LINGER, self.until_gone()).await;
+    }
+
+    /// Reads, without a look at what, until the client leaves.
+    async fn until_gone(&mut self) {
+        while self.read().await.is_ok() {
+            self.unread.clear();
+        }
     }
 
     /// Ends the connection with a reset.

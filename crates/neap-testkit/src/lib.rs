@@ -20,6 +20,10 @@
 //! assert!(site.max_in_flight() <= 4);
 //! ```
 //!
+//! It can speak TLS as an [`Identity`] that an [`Authority`] made for the test has signed or has
+//! not, stand on several loopback addresses, serve a generated [`Tree`] of pages, and change while
+//! it runs. [`Refusing`] is the host that is not there.
+//!
 //! One request passes through these files in turn: `connection` reads it (`request`), `book` notes
 //! it, `script` chooses the [`Reply`], `plan` has rendered that to bytes and waits, and `connection`
 //! plays the plan.
@@ -35,6 +39,7 @@ mod reply;
 mod request;
 mod script;
 mod site;
+mod tls;
 mod tree;
 
 pub use asked::{Asked, End};
@@ -44,4 +49,5 @@ pub use coding::Coding;
 pub use refusing::Refusing;
 pub use reply::{ENDLESS_CAP_BYTES, Reply, Then};
 pub use site::Site;
+pub use tls::{Authority, Identity};
 pub use tree::Tree;

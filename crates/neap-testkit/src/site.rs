@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::asked::Asked;
 use crate::book::TimedOut;
 use crate::builder::Builder;
-use crate::connection::{Host, serve};
+use crate::connection::{Host, Opening, open};
 use crate::plan::Plan;
 use crate::reply::Reply;
 use crate::script::{Route, lock};
@@ -60,7 +60,11 @@ impl Site {
 
     /// The URL of the site without a path, and without a slash at its end.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address())
+        let scheme = match self.host.opening {
+            Opening::Tls(_) => "https",
+            Opening::Plain | Opening::Mute => "http",
+        };
+        format!("{scheme}://{}", self.address())
     }
 
     /// The URL of a path, which begins with `/`.
@@ -128,6 +132,11 @@ impl Site {
     /// answered with 400 and not logged.
     pub fn malformed(&self) -> u64 {
         self.host.book.malformed()
+    }
+
+    /// TLS handshakes that failed, whoever broke them off.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.host.book.failed_handshakes()
     }
 
     /// Forgets the log and begins all counters anew, [`Site::accepted`] and the order numbers
@@ -264,7 +273,7 @@ async fn accept(listener: TcpListener, host: Arc<Host>) {
         };
         // Replies are whole writes: waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(serve(stream, local, Arc::clone(&host)));
+        tokio::spawn(open(stream, local, Arc::clone(&host)));
     }
 }
 

@@ -9,3 +9,4 @@ mod hosts;
 mod replies;
 mod scripts;
 mod system;
+mod tls;
