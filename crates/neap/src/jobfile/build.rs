@@ -1,0 +1,287 @@
+//! How does a job come out of what was written?
+//!
+//! Section by section, every value checked against the range that [`neap_core::job`] gives it; then
+//! the values that must fit each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use neap_core::job::{
+    Adaptive, Crawl, HeaderValue, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request,
+    Retry, Robots,
+};
+
+use super::compare::duration_text;
+use super::headers::{self, MAX_HEADERS};
+use super::problem::Complaint;
+use super::reader::{Reader, string};
+use super::source::Source;
+use super::values;
+
+/// The version of the job file format.
+const FORMAT: i64 = 1;
+
+/// Most URLs in the job file itself; it cannot hold more that make sense.
+const MAX_URLS: usize = 1_000_000;
+
+/// Most files of URLs.
+const MAX_FILES: usize = 1_000;
+
+/// Most patterns of `include` and of `exclude`: each is tried on every link.
+const MAX_PATTERNS: usize = 1_000;
+
+/// Statuses of `retry.statuses`: those of errors, and what lies above them up to the last that HTTP can
+/// write, since servers make up their own (520 to 530, 999).
+const RETRY_STATUSES: std::ops::RangeInclusive<i64> = 400..=999;
+
+/// Shortest timeout and backoff; less is no time at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Shortest `adaptive.give_up_after`, as [`Adaptive`] has it.
+const SHORTEST_GIVE_UP: Duration = Duration::from_secs(1);
+
+/// Longest duration of any key.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Makes a job of what was written; the job is only good if no problem was noted. `file` is the job
+/// file at `path`, for what is missing in it.
+pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
+    format(reader, file);
+    let job = Job {
+        name: name(reader, file, path),
+        description: reader
+            .text("description", values::description)
+            .unwrap_or_default(),
+        input: input(reader, file),
+        crawl: crawl(reader),
+        identity: identity(reader),
+        request: request(reader),
+        limits: limits(reader),
+        adaptive: adaptive(reader),
+        retry: retry(reader),
+        robots: robots(reader),
+        store: store(reader),
+    };
+    if reader.problems.is_empty() {
+        check_together(reader, file, &job);
+    }
+    job
+}
+
+fn format(reader: &mut Reader<'_>, file: &Source) {
+    if reader.fields.get("neap").is_none() {
+        let complaint = Complaint::new("the key `neap` is missing")
+            .help("begin the file with `neap = 1`, the version of the format");
+        return reader.problems.value(file.spot(0..0), complaint);
+    }
+    if let Some(version) = reader.integer("neap", 1..=i64::MAX)
+        && version != FORMAT
+    {
+        let complaint = Complaint::new(format!("this neap knows format {FORMAT}, not {version}"))
+            .help("a newer neap may read it");
+        reader.complain(&["neap"], file, complaint);
+    }
+}
+
+/// The name, or else the name of the file without its extension.
+fn name(reader: &mut Reader<'_>, file: &Source, path: &Path) -> String {
+    if reader.fields.get("name").is_some() {
+        return reader.text("name", values::name).unwrap_or_default();
+    }
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    values::name(stem).unwrap_or_else(|_| {
+        let complaint =
+            Complaint::new("the job has no name, and that of its file is none for a job")
+                .help("add e.g. `name = \"prices\"`");
+        reader.problems.value(file.spot(0..0), complaint);
+        String::new()
+    })
+}
+
+fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
+    let (urls_written, files_written) = (
+        reader.element_spots("input.urls").len(),
+        reader.element_spots("input.files").len(),
+    );
+    let input = Input {
+        urls: reader.texts("input.urls", MAX_URLS, values::input_url),
+        files: reader.texts("input.files", MAX_FILES, values::path),
+    };
+    // An array of the wrong type was complained about already; an empty one was not.
+    let is_array = |key: &str| {
+        reader
+            .fields
+            .get(key)
+            .is_none_or(|field| field.value.get_ref().is_array())
+    };
+    let is_empty = urls_written + files_written == 0;
+    if is_empty && is_array("input.urls") && is_array("input.files") {
+        let spot = reader
+            .fields
+            .section("input")
+            .cloned()
+            .unwrap_or_else(|| file.spot(0..0));
+        let complaint = Complaint::new("the job has nothing to fetch").help(
+            "add [input] with `urls = [\"https://example.org/\"]` or `files = [\"urls.txt\"]`",
+        );
+        reader.problems.value(spot, complaint);
+    }
+    input
+}
+
+fn crawl(reader: &mut Reader<'_>) -> Crawl {
+    let default = Crawl::default();
+    let scope = reader.text("crawl.scope", |text| values::word(text, &values::SCOPES));
+    let max_depth = reader.integer("crawl.max_depth", 0..=i64::from(u32::MAX));
+    let max_pages = reader.integer("crawl.max_pages", 1..=i64::MAX);
+    Crawl {
+        scope: scope.unwrap_or(default.scope),
+        include: reader.texts("crawl.include", MAX_PATTERNS, values::pattern),
+        exclude: reader.texts("crawl.exclude", MAX_PATTERNS, values::pattern),
+        max_depth: max_depth
+            .and_then(|depth| u32::try_from(depth).ok())
+            .or(default.max_depth),
+        max_pages: max_pages
+            .and_then(|pages| u64::try_from(pages).ok())
+            .or(default.max_pages),
+    }
+}
+
+fn identity(reader: &mut Reader<'_>) -> Identity {
+    let user_agent = reader.text("identity.user_agent", values::user_agent);
+    Identity {
+        user_agent: user_agent.unwrap_or(Identity::default().user_agent),
+        headers: request_headers(reader),
+    }
+}
+
+fn request_headers(reader: &mut Reader<'_>) -> BTreeMap<String, HeaderValue> {
+    let mut headers = BTreeMap::new();
+    for (written, field) in &reader.fields.headers {
+        if headers.len() == MAX_HEADERS {
+            let complaint = Complaint::new(format!("at most {MAX_HEADERS} headers are taken"));
+            reader.problems.value(field.key.clone(), complaint);
+            break;
+        }
+        let name = match headers::name(written) {
+            Ok(name) => name,
+            Err(complaint) => {
+                reader.problems.value(field.key.clone(), complaint);
+                continue;
+            }
+        };
+        let value = string(field.value.get_ref()).and_then(|text| headers::value(&name, text));
+        match value {
+            Ok(value) => {
+                if headers.insert(name, value).is_some() {
+                    let complaint = Complaint::new("the header is set twice")
+                        .help("the case of a header's name means nothing");
+                    reader.problems.value(field.key.clone(), complaint);
+                }
+            }
+            Err(complaint) => reader.problems.value(field.spot(), complaint),
+        }
+    }
+    headers
+}
+
+fn request(reader: &mut Reader<'_>) -> Request {
+    let default = Request::default();
+    let range = SHORTEST..=LONGEST;
+    Request {
+        connect_timeout: reader.duration(
+            "request.connect_timeout",
+            range.clone(),
+            default.connect_timeout,
+        ),
+        read_timeout: reader.duration("request.read_timeout", range.clone(), default.read_timeout),
+        total_timeout: reader.duration("request.total_timeout", range, default.total_timeout),
+        max_body: reader.size("request.max_body", 1..=MAX_BODY_CEILING, default.max_body),
+        redirects: reader.u32("request.redirects", 0..=20, default.redirects),
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        concurrency: reader.u32("limits.concurrency", 1..=10_000, default.concurrency),
+        per_host: reader.u32("limits.per_host", 1..=1_024, default.per_host),
+        per_host_rate: reader
+            .text("limits.per_host_rate", values::rate)
+            .or(default.per_host_rate),
+        delay: reader.duration("limits.delay", Duration::ZERO..=LONGEST, default.delay),
+    }
+}
+
+fn adaptive(reader: &mut Reader<'_>) -> Adaptive {
+    let range = SHORTEST_GIVE_UP..=LONGEST;
+    let default = Adaptive::default();
+    Adaptive {
+        give_up_after: reader.duration("adaptive.give_up_after", range, default.give_up_after),
+    }
+}
+
+fn retry(reader: &mut Reader<'_>) -> Retry {
+    let default = Retry::default();
+    let most = usize::try_from(RETRY_STATUSES.end() - RETRY_STATUSES.start() + 1).unwrap_or(0);
+    let statuses = reader
+        .integers("retry.statuses", most, RETRY_STATUSES)
+        .map(|statuses| {
+            statuses
+                .into_iter()
+                .filter_map(|status| u16::try_from(status).ok())
+                .collect()
+        });
+    let jitter = reader.text("retry.jitter", |text| values::word(text, &values::JITTERS));
+    Retry {
+        attempts: reader.u32("retry.attempts", 1..=100, default.attempts),
+        statuses: statuses.unwrap_or(default.statuses),
+        base: reader.duration("retry.base", SHORTEST..=LONGEST, default.base),
+        max: reader.duration("retry.max", SHORTEST..=LONGEST, default.max),
+        jitter: jitter.unwrap_or(default.jitter),
+    }
+}
+
+fn robots(reader: &mut Reader<'_>) -> Robots {
+    let default = Robots::default();
+    let mode = reader.text("robots.mode", |text| {
+        values::word(text, &values::ROBOTS_MODES)
+    });
+    let range = Duration::ZERO..=LONGEST;
+    Robots {
+        mode: mode.unwrap_or(default.mode),
+        crawl_delay_max: reader.duration("robots.crawl_delay_max", range, default.crawl_delay_max),
+    }
+}
+
+fn store(reader: &mut Reader<'_>) -> Keep {
+    let default = Keep::default();
+    let bodies = reader.text("store.bodies", |text| values::word(text, &values::BODIES));
+    Keep {
+        path: reader.text("store.path", values::path).or(default.path),
+        bodies: bodies.unwrap_or(default.bodies),
+    }
+}
+
+/// Values that are good alone and not with each other.
+fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) {
+    if job.retry.base > job.retry.max {
+        let [base, max] = [job.retry.base, job.retry.max].map(duration_text);
+        let complaint = Complaint::new(format!("retry.base ({base}) is above retry.max ({max})"))
+            .help("the first backoff cannot be longer than the longest; set both");
+        reader.complain(&["retry.base", "retry.max"], file, complaint);
+    }
+    if job.request.connect_timeout > job.request.total_timeout {
+        let [connect, total] =
+            [job.request.connect_timeout, job.request.total_timeout].map(duration_text);
+        let message =
+            format!("request.connect_timeout ({connect}) is above request.total_timeout ({total})");
+        let complaint = Complaint::new(message).help("connecting is part of the total; set both");
+        let keys = ["request.connect_timeout", "request.total_timeout"];
+        reader.complain(&keys, file, complaint);
+    }
+}

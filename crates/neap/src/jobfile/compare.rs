@@ -1,0 +1,224 @@
+//! What changes when a job file is run again after it was edited?
+//!
+//! How hard and how patiently a crawl asks may change while its work goes on, and input may be added.
+//! What decides *which* pages belong to it, and as whom it asks for them, may not: the pages it has would
+//! belong to one crawl and the coming ones to another. That needs a new round (`--fresh`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::fmt::friendly::SpanPrinter;
+use neap_core::job::{
+    Adaptive, Crawl, HeaderValue, Identity, Input, Job, Keep, Limits, Rate, Request, Retry, Robots,
+};
+use neap_core::scope::Pattern;
+
+use super::values::{BODIES, JITTERS, ROBOTS_MODES, SCOPES, word_for};
+use crate::print::escape::for_terminal;
+
+/// What differs between the stored job and the file, one line a key: `limits.delay: 0s -> 2s`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Changes {
+    /// Holds from the next request on.
+    pub(crate) at_once: Vec<String>,
+    /// Refused, unless a new round begins.
+    pub(crate) refused: Vec<String>,
+}
+
+/// Compares the job as stored with the one that was read now.
+pub(crate) fn compare(stored: &Job, new: &Job) -> Changes {
+    let mut changes = Changes::default();
+    let (old_settings, new_settings) = (settings(stored), settings(new));
+    for ((key, old), (_, new)) in old_settings.into_iter().zip(new_settings) {
+        if old == new {
+            continue;
+        }
+        let line = for_terminal(&format!("{key}: {old} -> {new}")).into_owned();
+        match decides_what_is_crawled(key) {
+            true => changes.refused.push(line),
+            false => changes.at_once.push(line),
+        }
+    }
+    changes
+        .at_once
+        .extend(input_changes(&stored.input, &new.input));
+    changes
+}
+
+fn decides_what_is_crawled(key: &str) -> bool {
+    matches!(
+        key,
+        "crawl.scope"
+            | "crawl.include"
+            | "crawl.exclude"
+            | "crawl.max_depth"
+            | "identity.user_agent"
+            | "identity.headers"
+    )
+}
+
+/// Every setting of a job in the order of [`super::keys::KEYS`] and as a job file would write it, input
+/// excepted. Taken apart by name, so that a new field does not compile until it is compared, too.
+pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
+    let Job {
+        name,
+        description,
+        input: Input { urls: _, files: _ },
+        crawl:
+            Crawl {
+                scope,
+                include,
+                exclude,
+                max_depth,
+                max_pages,
+            },
+        identity: Identity {
+            user_agent,
+            headers,
+        },
+        request:
+            Request {
+                connect_timeout,
+                read_timeout,
+                total_timeout,
+                max_body,
+                redirects,
+            },
+        limits:
+            Limits {
+                concurrency,
+                per_host,
+                per_host_rate,
+                delay,
+            },
+        retry:
+            Retry {
+                attempts,
+                statuses,
+                base,
+                max,
+                jitter,
+            },
+        robots: Robots {
+            mode,
+            crawl_delay_max,
+        },
+        adaptive: Adaptive { give_up_after },
+        store: Keep { path, bodies },
+    } = job;
+    let no_limit = || "no limit".to_owned();
+    vec![
+        ("name", name.clone()),
+        ("description", quoted(description)),
+        ("crawl.scope", word_for(*scope, &SCOPES).to_owned()),
+        (
+            "crawl.include",
+            list(include.iter().map(Pattern::to_string)),
+        ),
+        (
+            "crawl.exclude",
+            list(exclude.iter().map(Pattern::to_string)),
+        ),
+        (
+            "crawl.max_depth",
+            max_depth.map_or_else(no_limit, |depth| depth.to_string()),
+        ),
+        (
+            "crawl.max_pages",
+            max_pages.map_or_else(no_limit, |pages| pages.to_string()),
+        ),
+        ("identity.user_agent", quoted(user_agent)),
+        ("identity.headers", headers_text(headers)),
+        ("request.connect_timeout", duration_text(*connect_timeout)),
+        ("request.read_timeout", duration_text(*read_timeout)),
+        ("request.total_timeout", duration_text(*total_timeout)),
+        ("request.max_body", size_text(*max_body)),
+        ("request.redirects", redirects.to_string()),
+        ("limits.concurrency", concurrency.to_string()),
+        ("limits.per_host", per_host.to_string()),
+        (
+            "limits.per_host_rate",
+            per_host_rate.map_or_else(no_limit, rate_text),
+        ),
+        ("limits.delay", duration_text(*delay)),
+        ("retry.attempts", attempts.to_string()),
+        ("retry.statuses", format!("{statuses:?}")),
+        ("retry.base", duration_text(*base)),
+        ("retry.max", duration_text(*max)),
+        ("retry.jitter", word_for(*jitter, &JITTERS).to_owned()),
+        ("robots.mode", word_for(*mode, &ROBOTS_MODES).to_owned()),
+        ("robots.crawl_delay_max", duration_text(*crawl_delay_max)),
+        ("adaptive.give_up_after", duration_text(*give_up_after)),
+        (
+            "store.path",
+            path.as_deref().map_or_else(|| "default".to_owned(), quoted),
+        ),
+        ("store.bodies", word_for(*bodies, &BODIES).to_owned()),
+    ]
+}
+
+/// Input is only ever added: what was taken from an earlier version of the file stays in the job.
+fn input_changes(stored: &Input, new: &Input) -> Vec<String> {
+    let urls = |input: &Input| input.urls.iter().map(ToString::to_string).collect();
+    let files = |input: &Input| input.files.iter().cloned().collect();
+    let mut lines = added("input.urls", urls(stored), urls(new));
+    lines.extend(added("input.files", files(stored), files(new)));
+    lines
+}
+
+fn added(key: &str, old: BTreeSet<String>, new: BTreeSet<String>) -> Vec<String> {
+    let (added, missing) = (new.difference(&old).count(), old.difference(&new).count());
+    let mut lines = Vec::new();
+    if added > 0 {
+        lines.push(format!("{key}: {added} added"));
+    }
+    if missing > 0 {
+        lines.push(format!(
+            "{key}: {missing} no longer listed, kept in the job"
+        ));
+    }
+    lines
+}
+
+/// A duration as a job file writes it.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    SpanPrinter::new().unsigned_duration_to_string(&duration)
+}
+
+/// A size as a job file writes it: exact, in the largest unit that divides it.
+pub(crate) fn size_text(bytes: u64) -> String {
+    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
+            return format!("{} {name}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
+/// A rate as a job file writes it.
+pub(crate) fn rate_text(rate: Rate) -> String {
+    let unit = match rate.per.as_secs() {
+        1 => "s".to_owned(),
+        60 => "m".to_owned(),
+        3600 => "h".to_owned(),
+        _ => duration_text(rate.per),
+    };
+    format!("{}/{unit}", rate.requests)
+}
+
+fn headers_text(headers: &BTreeMap<String, HeaderValue>) -> String {
+    list(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.0)),
+    )
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}

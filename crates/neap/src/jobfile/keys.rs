@@ -1,0 +1,175 @@
+//! Which keys does a job file have, and which one was meant?
+
+use super::problem::Complaint;
+use crate::print::escape;
+
+/// Every key there is, with its section. The order is the one in which the keys are listed to people.
+pub(super) const KEYS: [&str; 31] = [
+    "neap",
+    "name",
+    "description",
+    "input.urls",
+    "input.files",
+    "crawl.scope",
+    "crawl.include",
+    "crawl.exclude",
+    "crawl.max_depth",
+    "crawl.max_pages",
+    "identity.user_agent",
+    "identity.headers",
+    "request.connect_timeout",
+    "request.read_timeout",
+    "request.total_timeout",
+    "request.max_body",
+    "request.redirects",
+    "limits.concurrency",
+    "limits.per_host",
+    "limits.per_host_rate",
+    "limits.delay",
+    "retry.attempts",
+    "retry.statuses",
+    "retry.base",
+    "retry.max",
+    "retry.jitter",
+    "robots.mode",
+    "robots.crawl_delay_max",
+    "adaptive.give_up_after",
+    "store.path",
+    "store.bodies",
+];
+
+/// The names of the sections.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut names: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| key.split_once('.'))
+        .map(|(s, _)| s)
+        .collect();
+    names.dedup();
+    names
+}
+
+/// The whole name of a key, as [`KEYS`] has it. The section of a key that stands in none is empty.
+pub(super) fn find(section: &str, key: &str) -> Option<&'static str> {
+    KEYS.into_iter()
+        .find(|known| split(known) == (section, key))
+}
+
+/// Section and name of one of [`KEYS`].
+pub(super) fn split(key: &str) -> (&str, &str) {
+    key.split_once('.').unwrap_or(("", key))
+}
+
+/// What to say about a key (or section) that does not exist.
+pub(super) fn unknown(section: &str, key: &str) -> Complaint {
+    let message = format!("unknown key `{}`", escape::quoted(key));
+    Complaint::new(message).help(advice(section, key))
+}
+
+/// The likeliest reason first: the right key in the wrong place, then a slip of the fingers here, then
+/// one elsewhere, then everything that would be right.
+fn advice(section: &str, key: &str) -> String {
+    if let Some(known) = KEYS.into_iter().find(|known| split(known).1 == key) {
+        return belongs(known);
+    }
+    if sections().contains(&key) {
+        return format!("[{key}] is a section of its own");
+    }
+    let here = names(section);
+    if let Some(near) = nearest(key, here.iter().copied()) {
+        return match sections().contains(&near) && section.is_empty() {
+            true => format!("did you mean [{near}]?"),
+            false => format!("did you mean `{near}`?"),
+        };
+    }
+    if let Some(near) = nearest(key, KEYS.iter().map(|known| split(known).1)) {
+        let known = KEYS
+            .into_iter()
+            .find(|known| split(known).1 == near)
+            .unwrap_or(near);
+        return format!("did you mean `{near}`? {}", belongs(known));
+    }
+    match section {
+        "" => format!("known here: {}", here.join(", ")),
+        _ => format!("keys of [{section}]: {}", here.join(", ")),
+    }
+}
+
+/// The names that may stand in a section; at the top these are also the sections.
+fn names(section: &str) -> Vec<&'static str> {
+    let keys = KEYS
+        .into_iter()
+        .map(split)
+        .filter(|(s, _)| *s == section)
+        .map(|(_, name)| name);
+    match section {
+        "" => keys.chain(sections()).collect(),
+        _ => keys.collect(),
+    }
+}
+
+fn belongs(known: &str) -> String {
+    match split(known) {
+        ("", name) => format!("`{name}` belongs to the top of the file, before the first section"),
+        (section, name) => format!("`{name}` belongs to [{section}]"),
+    }
+}
+
+/// The candidate that one slip in three characters makes of what was written (Damerau's distance:
+/// a letter more, less, other, or two exchanged).
+pub(super) fn nearest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // A key of a megabyte is nobody's slip.
+    if written.len() > 64 {
+        return None;
+    }
+    let lower = written.to_lowercase().replace('-', "_");
+    let near = candidates
+        .into_iter()
+        .map(|name| (strsim::osa_distance(&lower, name), name));
+    let (slips, name) = near.min_by_key(|(slips, _)| *slips)?;
+    (slips <= (name.len() / 3).max(1)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_fits_the_mistake() {
+        for (section, key, expected) in [
+            ("limits", "per_host_rte", "did you mean `per_host_rate`?"),
+            ("limits", "Per-Host", "did you mean `per_host`?"),
+            ("limits", "dealy", "did you mean `delay`?"),
+            ("retry", "per_host", "`per_host` belongs to [limits]"),
+            ("", "per_host", "`per_host` belongs to [limits]"),
+            (
+                "limits",
+                "name",
+                "`name` belongs to the top of the file, before the first section",
+            ),
+            ("limits", "retry", "[retry] is a section of its own"),
+            ("", "limit", "did you mean [limits]?"),
+            ("", "nmae", "did you mean `name`?"),
+            (
+                "crawl",
+                "per_hots",
+                "did you mean `per_host`? `per_host` belongs to [limits]",
+            ),
+            ("store", "zzzz", "keys of [store]: path, bodies"),
+        ] {
+            assert_eq!(advice(section, key), expected, "`{key}` in [{section}]");
+        }
+        assert!(
+            advice("", "zzzz").starts_with("known here: neap, name, description, input, crawl")
+        );
+    }
+
+    #[test]
+    fn hostile_keys_are_neither_shown_raw_nor_compared_at_length() {
+        assert_eq!(unknown("", "\u{1b}[2J").message, "unknown key `\\u{1b}[2J`");
+        assert_eq!(nearest(&"name".repeat(1000), ["name"]), None);
+    }
+}

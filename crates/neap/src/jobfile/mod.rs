@@ -1,0 +1,76 @@
+//! What job does a job file describe?
+//!
+//! A job file is TOML with the keys of [`keys::KEYS`] and no others. It is read in three steps: its text
+//! and the `--set` overrides are taken apart into one field a key ([`fields`]), each field is read and
+//! checked ([`build`]), and all that is wrong is reported at once, with file, line, column and advice
+//! ([`problem`]).
+
+mod build;
+pub(crate) mod compare;
+mod fields;
+mod headers;
+pub(crate) mod input;
+mod keys;
+pub(crate) mod problem;
+mod reader;
+mod source;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use neap_core::job::Job;
+
+pub(crate) use self::compare::{Changes, compare};
+pub(crate) use self::input::{InputUrls, Malformed};
+pub(crate) use self::problem::JobFileError;
+
+use self::fields::{Fields, Override};
+use self::problem::Problems;
+use self::reader::Reader;
+use self::source::{Source, Spot};
+
+/// A job, and where it was read from.
+#[derive(Debug)]
+pub(crate) struct JobFile {
+    /// What it asks for.
+    pub(crate) job: Job,
+    /// The file, as it was named.
+    pub(crate) path: PathBuf,
+    /// The directory that paths in it are relative to.
+    pub(crate) dir: PathBuf,
+    /// Where each of `job.input.files` is written.
+    file_spots: Vec<Spot>,
+}
+
+/// Reads a job file. Each override is `section.key=value`, its value TOML or plain text, and replaces
+/// what the file says; the last one of a key wins.
+///
+/// # Errors
+/// Everything that is wrong with file and overrides. Nothing was done.
+pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<JobFile, JobFileError> {
+    let file = Source::read(path)?;
+    let overrides: Vec<Override> = overrides
+        .iter()
+        .map(|text| Override::read(text))
+        .collect::<Result<_, _>>()?;
+    let mut problems = Problems::default();
+    let fields = Fields::gather(&file, &overrides, &mut problems)?;
+    let mut reader = Reader { fields, problems };
+    let job = build::job(&mut reader, &file, path);
+    let file_spots = reader.element_spots("input.files");
+    match reader.problems.into_error(&file.name) {
+        Some(error) => Err(error),
+        None => {
+            let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+            Ok(JobFile {
+                job,
+                path: path.to_owned(),
+                dir,
+                file_spots,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
