@@ -1,0 +1,360 @@
+//! Which start tags with which attributes does an HTML text have?
+//!
+//! The tokenizer of the WHATWG HTML standard (html5gum, which passes html5lib's tests) with nothing
+//! kept of what it finds but the attributes that this crate reads, so memory does not grow with the
+//! page. There is no tree and no stack of open elements: nesting of any depth costs nothing. What a
+//! tree would tell the tokenizer is told by the tags themselves: text of `<script>` and the like is
+//! not markup, text of `<noscript>` is, since nothing here runs scripts.
+//!
+//! Measured on a 30 KiB page with 61 links, one core, release build: 64 us for reading it so, 77 us
+//! with lol_html 3.0 and shared selectors, 155 us with html5gum's own callback emitter. lol_html also
+//! leaves character references as they are, takes `<noscript>` for text, keeps a stack of open
+//! elements and brings a CSS engine along.
+
+use std::convert::Infallible;
+
+use html5gum::{Emitter, Error, State, Tokenizer};
+
+/// Bytes of an attribute's value that are kept, and one more than the longest link that is resolved
+/// may have, so that one that was cut is still seen to be too long.
+pub(crate) const MAX_VALUE_BYTES: usize = 4 * neap_core::canonical::MAX_URL_BYTES + 1;
+
+/// Bytes of a tag's or attribute's name that are kept: more than the longest known one.
+const MAX_NAME_BYTES: usize = 16;
+
+/// An element that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    A,
+    Area,
+    Base,
+    Link,
+    Meta,
+}
+
+/// An attribute that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Href,
+    Rel,
+    Charset,
+    HttpEquiv,
+    Content,
+}
+
+/// The attributes of one start tag, with character references decoded; of several with one name the
+/// first. Bytes that are not UTF-8 are kept as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    slots: [(bool, Vec<u8>); 5],
+}
+
+impl Attributes {
+    /// The value, empty if the attribute has none; `None` if the tag lacks the attribute.
+    pub(crate) fn get(&self, name: Name) -> Option<&[u8]> {
+        let (is_present, value) = &self.slots[name as usize];
+        is_present.then_some(value)
+    }
+
+    fn clear(&mut self) {
+        for (is_present, value) in &mut self.slots {
+            *is_present = false;
+            value.clear();
+        }
+    }
+}
+
+/// Calls back for each start tag that matters and has attributes, in document order.
+pub(crate) fn for_each(html: &[u8], on_tag: impl FnMut(Tag, &Attributes)) {
+    let reader = TagReader {
+        on_tag,
+        name: Vec::with_capacity(MAX_NAME_BYTES),
+        last_start: Vec::with_capacity(MAX_NAME_BYTES),
+        is_start: false,
+        is_self_closing: false,
+        is_foreign: false,
+        tag: None,
+        attribute_name: Vec::with_capacity(MAX_NAME_BYTES),
+        value_of: Slot::Unknown,
+        attributes: Attributes::default(),
+    };
+    let Ok(()) = Tokenizer::new_with_emitter(html, reader).finish();
+}
+
+struct TagReader<F> {
+    on_tag: F,
+    /// Name of the tag being read.
+    name: Vec<u8>,
+    /// Name of the last start tag; only its end tag ends text that is not markup.
+    last_start: Vec<u8>,
+    is_start: bool,
+    is_self_closing: bool,
+    /// Whether an `<svg>` or `<math>` is open.
+    is_foreign: bool,
+    /// The tag being read, once its attributes begin and if it matters.
+    tag: Option<Tag>,
+    attribute_name: Vec<u8>,
+    value_of: Slot,
+    attributes: Attributes,
+}
+
+/// Where the value being read goes.
+#[derive(Clone, Copy)]
+enum Slot {
+    /// The name is still being read.
+    Unknown,
+    Keep(Name),
+    Ignore,
+}
+
+impl<F: FnMut(Tag, &Attributes)> TagReader<F> {
+    /// Sees where the value goes as soon as the name is complete.
+    fn name_is_complete(&mut self) {
+        if !matches!(self.value_of, Slot::Unknown) {
+            return;
+        }
+        self.value_of = Slot::Ignore;
+        let Some(name) = attribute(&self.attribute_name) else {
+            return;
+        };
+        let (is_present, _) = &mut self.attributes.slots[name as usize];
+        if !*is_present {
+            *is_present = true;
+            self.value_of = Slot::Keep(name);
+        }
+    }
+
+    fn see_tag(&mut self) {
+        self.tag = if self.is_start { tag(&self.name) } else { None };
+    }
+}
+
+impl<F: FnMut(Tag, &Attributes)> Emitter for TagReader<F> {
+    type Token = Infallible;
+
+    fn init_start_tag(&mut self) {
+        self.name.clear();
+        self.is_start = true;
+        self.is_self_closing = false;
+        self.tag = None;
+    }
+
+    fn init_end_tag(&mut self) {
+        self.init_start_tag();
+        self.is_start = false;
+    }
+
+    #[inline]
+    fn push_tag_name(&mut self, part: &[u8]) {
+        push_capped(&mut self.name, part, MAX_NAME_BYTES);
+    }
+
+    fn init_attribute(&mut self) {
+        if self.tag.is_some() {
+            self.name_is_complete();
+        } else {
+            self.see_tag();
+        }
+        self.attribute_name.clear();
+        self.value_of = Slot::Unknown;
+    }
+
+    #[inline]
+    fn push_attribute_name(&mut self, part: &[u8]) {
+        if self.tag.is_some() {
+            push_capped(&mut self.attribute_name, part, MAX_NAME_BYTES);
+        }
+    }
+
+    #[inline]
+    fn push_attribute_value(&mut self, part: &[u8]) {
+        if self.tag.is_none() {
+            return;
+        }
+        self.name_is_complete();
+        match self.value_of {
+            Slot::Keep(name) => {
+                push_capped(
+                    &mut self.attributes.slots[name as usize].1,
+                    part,
+                    MAX_VALUE_BYTES,
+                );
+            }
+            Slot::Unknown | Slot::Ignore => {}
+        }
+    }
+
+    fn set_self_closing(&mut self) {
+        self.is_self_closing = true;
+    }
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        let opens_foreign = matches!(self.name.as_slice(), b"svg" | b"math");
+        if !self.is_start {
+            self.is_foreign &= !opens_foreign;
+            self.last_start.clear();
+            return None;
+        }
+        if let Some(tag) = self.tag.take() {
+            self.name_is_complete();
+            (self.on_tag)(tag, &self.attributes);
+            self.attributes.clear();
+        }
+        self.is_foreign |= opens_foreign && !self.is_self_closing;
+        std::mem::swap(&mut self.last_start, &mut self.name);
+        // Only in SVG and MathML does `<script/>` end where it begins.
+        let has_text = !(self.is_foreign && self.is_self_closing);
+        has_text.then(|| text_after(&self.last_start)).flatten()
+    }
+
+    fn current_is_appropriate_end_tag_token(&mut self) -> bool {
+        !self.is_start && !self.last_start.is_empty() && self.last_start == self.name
+    }
+
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.is_foreign
+    }
+
+    fn set_last_start_tag(&mut self, name: Option<&[u8]>) {
+        self.last_start.clear();
+        self.last_start.extend_from_slice(name.unwrap_or_default());
+    }
+
+    #[inline]
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn pop_token(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    // What a page says beside its tags is not read.
+    fn emit_eof(&mut self) {}
+    fn emit_error(&mut self, _: Error) {}
+    #[inline]
+    fn emit_string(&mut self, _: &[u8]) {}
+    fn init_comment(&mut self) {}
+    #[inline]
+    fn push_comment(&mut self, _: &[u8]) {}
+    fn emit_current_comment(&mut self) {}
+    fn init_doctype(&mut self) {}
+    fn push_doctype_name(&mut self, _: &[u8]) {}
+    fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_system_identifier(&mut self, _: &[u8]) {}
+    fn set_force_quirks(&mut self) {}
+    fn emit_current_doctype(&mut self) {}
+}
+
+fn push_capped(buffer: &mut Vec<u8>, part: &[u8], most: usize) {
+    buffer.extend_from_slice(&part[..part.len().min(most - buffer.len())]);
+}
+
+fn tag(name: &[u8]) -> Option<Tag> {
+    match name {
+        b"a" => Some(Tag::A),
+        b"area" => Some(Tag::Area),
+        b"base" => Some(Tag::Base),
+        b"link" => Some(Tag::Link),
+        b"meta" => Some(Tag::Meta),
+        _ => None,
+    }
+}
+
+fn attribute(name: &[u8]) -> Option<Name> {
+    match name {
+        b"href" => Some(Name::Href),
+        b"rel" => Some(Name::Rel),
+        b"charset" => Some(Name::Charset),
+        b"http-equiv" => Some(Name::HttpEquiv),
+        b"content" => Some(Name::Content),
+        _ => None,
+    }
+}
+
+/// How the text after a start tag is read, where it is not markup (WHATWG HTML, section 13.2.6.4,
+/// with scripting disabled).
+fn text_after(start_tag: &[u8]) -> Option<State> {
+    match start_tag {
+        b"textarea" | b"title" => Some(State::RcData),
+        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" => Some(State::RawText),
+        b"script" => Some(State::ScriptData),
+        b"plaintext" => Some(State::PlainText),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hrefs(html: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for_each(html.as_bytes(), |tag, attributes| {
+            let href = attributes.get(Name::Href).map(String::from_utf8_lossy);
+            found.push(format!("{tag:?} {}", href.as_deref().unwrap_or("-")));
+        });
+        found
+    }
+
+    #[test]
+    fn start_tags_are_found_as_a_browser_finds_them() {
+        for (html, expected) in [
+            ("<a href=x>", vec!["A x"]),
+            ("<A HREF = 'x y'>", vec!["A x y"]),
+            ("<a\nclass=b href=\"x\"id=c>", vec!["A x"]),
+            ("<a href=1 href=2>", vec!["A 1"]),
+            ("<a href href=2>", vec!["A "]),
+            ("<a href>", vec!["A "]),
+            ("<a href=''>", vec!["A "]),
+            ("<a>", vec![]),
+            ("<a name=x>", vec!["A -"]),
+            ("<a href=x/>", vec!["A x/"]),
+            ("<a href=x />", vec!["A x"]),
+            ("<a href=x", vec![]),
+            ("</a href=x>", vec![]),
+            ("<!-- <a href=x> --><a href=y>", vec!["A y"]),
+            (
+                "<a href='?a=1&amp;b=2&copy=3&#x41;'>",
+                vec!["A ?a=1&b=2&copy=3A"],
+            ),
+            (
+                "<link href=x><area href=y><base href=z>",
+                vec!["Link x", "Area y", "Base z"],
+            ),
+            ("<abbr href=x><areas href=y>", vec![]),
+            ("<script>'<a href=x>'</script><a href=y>", vec!["A y"]),
+            (
+                "<script><!--<script></script><a href=x>--></script><a href=y>",
+                vec!["A y"],
+            ),
+            ("<style><a href=x></style><a href=y>", vec!["A y"]),
+            ("<title><a href=x></title><a href=y>", vec!["A y"]),
+            (
+                "<noscript><a href=x></noscript><a href=y>",
+                vec!["A x", "A y"],
+            ),
+            ("<script/><a href=x></script><a href=y>", vec!["A y"]),
+            (
+                "<svg><script/><a href=x></svg><a href=y>",
+                vec!["A x", "A y"],
+            ),
+            ("<svg><![CDATA[<a href=x>]]></svg><a href=y>", vec!["A y"]),
+            ("<plaintext><a href=x>", vec![]),
+        ] {
+            assert_eq!(hrefs(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_value_has_a_limit() {
+        let html = format!("<a {}=1 href={}>", "n".repeat(1 << 20), "x".repeat(1 << 20));
+        for_each(html.as_bytes(), |_, attributes| {
+            assert_eq!(attributes.get(Name::Href).unwrap().len(), MAX_VALUE_BYTES);
+        });
+        assert_eq!(hrefs(&html).len(), 1);
+    }
+}

@@ -1,0 +1,270 @@
+//! Outside test suites, read from the folder that the environment variable `NEAP_CORPORA` names.
+//!
+//! The suites are data of others and no part of this repository. Without the variable each test says
+//! that it ran nothing; the crate's own cases stand beside its code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use neap_core::UnixMs;
+use neap_parse::{Robots, dates, links};
+use serde_json::Value;
+use url::Url;
+
+/// The cases of one suite; `None`, and a line that says so, if there is no such file.
+fn cases(name: &str) -> Option<Vec<Value>> {
+    let Some(folder) = std::env::var_os("NEAP_CORPORA") else {
+        println!("{name}: NEAP_CORPORA is not set, so only this crate's own cases ran");
+        return None;
+    };
+    let path = PathBuf::from(folder).join(format!("{name}.jsonl"));
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!(
+            "{name}: {} cannot be read, so only this crate's own cases ran",
+            path.display()
+        );
+        return None;
+    };
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a line is a case"))
+            .collect(),
+    )
+}
+
+fn bytes(case: &Value, field: &str) -> Vec<u8> {
+    match case[field].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => BASE64
+            .decode(
+                case[format!("{field}_b64")]
+                    .as_str()
+                    .expect("either field")
+                    .as_bytes(),
+            )
+            .expect("Base64"),
+    }
+}
+
+fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+    case[field].as_str().expect("a field of text")
+}
+
+/// What a robots suite's `allowed` case expects and what it got.
+fn allowed(case: &Value) -> (bool, bool) {
+    // Google's suite asks for an empty URL, which it reads as one without path.
+    let url = match text(case, "url") {
+        "" => "http://a.example/",
+        url => url,
+    };
+    (
+        case["allowed"].as_bool().expect("a verdict"),
+        robots(case).allows(&Url::parse(url).expect("a URL")),
+    )
+}
+
+/// The case's file, read for its agent. Where that is the front of a `User-Agent`, its name counts.
+fn robots(case: &Value) -> Robots {
+    let agent = text(case, "agent");
+    let token = match case["exact_agent"].as_bool() {
+        Some(false) => agent.split('/').next().unwrap_or(agent),
+        Some(true) | None => agent,
+    };
+    Robots::parse(&bytes(case, "robots"), token)
+}
+
+/// Cases of Google's suite that RFC 9309 or the URL standard contradicts: (URL, why).
+const NOT_FOLLOWED: [(&str, &str); 2] = [
+    // The rule is `/foo/bar/ツ`. A URL that is parsed has its path encoded.
+    (
+        "http://foo.bar/foo/bar/ツ",
+        "a parsed URL is percent-encoded",
+    ),
+    // The rule is `/foo/bar/%62%61%7A`; the suite itself says not to rely on this.
+    (
+        "http://foo.bar/foo/bar/baz",
+        "RFC 9309, 2.2.2: escapes of unreserved octets are decoded",
+    ),
+];
+
+#[test]
+fn googles_cases_of_the_standard_pass_and_its_own_are_counted() {
+    let Some(cases) = cases("robots_google") else {
+        return;
+    };
+    let (mut standard, mut own, mut own_differ) = (0, 0, BTreeMap::<String, usize>::new());
+    let mut not_followed = BTreeSet::new();
+    for case in cases.iter().filter(|case| case["kind"] == "allowed") {
+        let (expected, found) = allowed(case);
+        let (test, url) = (text(case, "test"), text(case, "url"));
+        if test.starts_with("ID_") {
+            standard += 1;
+            let exception = NOT_FOLLOWED
+                .iter()
+                .find(|(not_followed, _)| *not_followed == url);
+            match exception {
+                Some((url, _)) if test == "ID_Encoding" => {
+                    assert_ne!(expected, found, "{url} is followed after all");
+                    not_followed.insert(url);
+                }
+                Some(_) | None => assert_eq!(expected, found, "{case:#}"),
+            }
+        } else {
+            own += 1;
+            if expected != found {
+                *own_differ.entry(test.to_owned()).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(standard > NOT_FOLLOWED.len(), "no case of the standard");
+    assert_eq!(not_followed.len(), NOT_FOLLOWED.len(), "{not_followed:?}");
+    println!("robots_google: {standard} cases of the standard, all but {NOT_FOLLOWED:?} pass");
+    println!("robots_google: {own} cases of Google's own, differing: {own_differ:?}");
+    assert!(
+        own_differ.values().sum::<usize>() * 20 <= own,
+        "{own_differ:?}"
+    );
+}
+
+/// Tests of crawler-commons that differ, and why that is meant.
+const KNOWN_TO_DIFFER: [(&str, &str); 4] = [
+    (
+        "testBigCrawlDelay",
+        "it gives up on hosts with a long delay; here the runner decides that",
+    ),
+    (
+        "testDirectiveTypos",
+        "`useg-agent` is a typo that Google does not know either",
+    ),
+    (
+        "testHtmlMarkupInRobotsTxt",
+        "it strips markup, so that `/<BR>` becomes `/`",
+    ),
+    (
+        "testNutchCases2",
+        "it reads every word of a `user-agent` line as a name, the RFC the first",
+    ),
+];
+
+#[test]
+fn crawler_commons_robots_cases_pass_but_for_a_known_few() {
+    let Some(cases) = cases("robots_crawler_commons") else {
+        return;
+    };
+    for is_exact in [true, false] {
+        let (mut ran, mut differ) = (0, BTreeMap::<&str, Vec<String>>::new());
+        for case in cases.iter().filter(|case| case["exact_agent"] == is_exact) {
+            let agrees = match text(case, "kind") {
+                "allowed" => {
+                    let (expected, found) = allowed(case);
+                    expected == found
+                }
+                "crawl_delay" => {
+                    let expected = case["crawl_delay_ms"].as_u64().map(Duration::from_millis);
+                    robots(case).crawl_delay() == expected
+                }
+                // Sitemaps are not read here.
+                _ => continue,
+            };
+            ran += 1;
+            if !agrees {
+                let asked = format!("{} {}", case["agent"], case["url"]);
+                differ.entry(text(case, "test")).or_default().push(asked);
+            }
+        }
+        let failed: usize = differ.values().map(Vec::len).sum();
+        println!(
+            "robots_crawler_commons, exact agents {is_exact}: {} of {ran} pass",
+            ran - failed
+        );
+        println!("  differing: {differ:?}");
+        let unknown = differ
+            .keys()
+            .find(|test| KNOWN_TO_DIFFER.iter().all(|(known, _)| known != *test));
+        assert_eq!(unknown, None, "{differ:#?}");
+        // 98 and 93 of a hundred pass in the part of the suite that this was written against.
+        let most = if is_exact {
+            ran * 4 / 100
+        } else {
+            ran * 10 / 100
+        };
+        assert!(failed <= most, "{differ:#?}");
+    }
+}
+
+#[test]
+fn dates_of_the_http_state_suite_are_read() {
+    let Some(cases) = cases("dates_http_state") else {
+        return;
+    };
+    for case in &cases {
+        // A wait from the moment before 1970 on which no date of the suite falls.
+        let found = |from: UnixMs| dates::retry_after(text(case, "test"), from);
+        let Some(expected) = case["expected"].as_str() else {
+            assert_eq!(found(UnixMs(0)), None, "{case}");
+            continue;
+        };
+        let moment = httpdate::parse_http_date(expected).unwrap();
+        let since_1970 = moment.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let moment = UnixMs(i64::try_from(since_1970.as_millis()).unwrap());
+        assert_eq!(
+            found(UnixMs(moment.0 - 5_000)),
+            Some(Duration::from_secs(5)),
+            "{case}"
+        );
+        assert_eq!(found(moment), Some(Duration::ZERO), "{case}");
+    }
+    println!("dates_http_state: all {} cases pass", cases.len());
+}
+
+#[test]
+fn links_of_the_html_tree_suite_are_those_of_its_trees() {
+    let Some(cases) = cases("html_tree") else {
+        return;
+    };
+    let page = Url::parse("http://a.example/").unwrap();
+    let (mut with_links, mut differ) = (0, Vec::new());
+    for case in &cases {
+        let html = bytes(case, "html");
+        let found = links(&html, Some("utf-8"), &page);
+        let expected = hrefs_of_anchors(text(case, "tree"));
+        if expected.is_empty() {
+            continue;
+        }
+        with_links += 1;
+        let expected: BTreeSet<String> = expected
+            .iter()
+            .filter_map(|href| Some(page.join(href).ok()?.to_string()))
+            .collect();
+        let found: BTreeSet<String> = found.links.iter().map(|url| url.to_string()).collect();
+        if found != expected {
+            differ.push(format!(
+                "{}: {expected:?} {found:?}",
+                String::from_utf8_lossy(&html)
+            ));
+        }
+    }
+    let agreeing = with_links - differ.len();
+    println!(
+        "html_tree: {} pages read, links of {agreeing}/{with_links} agree",
+        cases.len()
+    );
+    assert!(differ.len() * 10 <= with_links, "{differ:#?}");
+}
+
+/// The addresses of the HTML `<a>` elements of a tree in html5lib's notation.
+fn hrefs_of_anchors(tree: &str) -> Vec<&str> {
+    let mut in_anchor = false;
+    let mut hrefs = Vec::new();
+    for line in tree.lines() {
+        let node = line.trim_start_matches(['|', ' ']);
+        if node.starts_with('<') {
+            in_anchor = node == "<a>";
+        } else if in_anchor && let Some(href) = node.strip_prefix("href=\"") {
+            hrefs.push(href.trim_end_matches('"'));
+        }
+    }
+    hrefs
+}
