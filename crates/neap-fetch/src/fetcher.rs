@@ -1,0 +1,252 @@
+//! What happens in one exchange, in order?
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::header::{HeaderMap, TRANSFER_ENCODING};
+use neap_core::canonical::CanonicalUrl;
+use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
+use neap_core::host::Host;
+use neap_core::job::Request;
+use reqwest::{Client, Response};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use crate::body::{BodyLimit, Reader};
+use crate::client::{self, Keep};
+use crate::dns::SystemResolver;
+use crate::failure::{self, Reached};
+use crate::headers::Headers;
+use crate::memory::{MemoryBudget, Share};
+use crate::phases::Phases;
+use crate::settings::{FetchError, FetchSettings};
+use crate::tls;
+
+/// Most bytes of an answer's header, names, values and separators: what Chromium allows is 256 KiB,
+/// Firefox 384 KiB (curl#11582), and pages near it exist.
+pub const MAX_HEADER_BYTES: usize = 300 << 10;
+
+/// Most fields of an HTTP/1.1 answer's header. hyper's default of 100 refuses real pages (hyper#3283).
+pub const MAX_HEADER_FIELDS: usize = 1000;
+
+/// Asks for URLs. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Fetcher(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Keeps connections.
+    client: Client,
+    /// Makes a new one for each request.
+    fresh_client: Client,
+    headers: Headers,
+    request: Request,
+    memory: Arc<MemoryBudget>,
+}
+
+/// An exchange, and the memory that it holds.
+#[derive(Debug)]
+pub struct Fetched {
+    /// What happened.
+    pub exchange: Exchange,
+    /// Whether the request went out twice, because the server closed the kept connection that it
+    /// was first sent on before a byte of an answer came. That says nothing about the host.
+    pub was_resent: bool,
+    /// The body's share of the memory budget: to be dropped once the body is somebody else's.
+    pub held: Share,
+}
+
+impl Fetcher {
+    /// Sets up TLS and connections; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`FetchError`] names the setting that cannot be used.
+    pub fn new(settings: &FetchSettings, memory: Arc<MemoryBudget>) -> Result<Fetcher, FetchError> {
+        let tls = tls::config(&settings.extra_roots)?;
+        let resolver = Arc::new(SystemResolver::default());
+        let client = |keep| {
+            let (tls, resolver) = (tls.clone(), Arc::clone(&resolver));
+            client::build(&settings.request, settings.concurrency, tls, resolver, keep)
+        };
+        Ok(Fetcher(Arc::new(Inner {
+            client: client(Keep::Idle)?,
+            fresh_client: client(Keep::None)?,
+            headers: Headers::new(settings)?,
+            request: settings.request.clone(),
+            memory,
+        })))
+    }
+
+    /// Asks for one URL with GET and reads the answer, whatever its status. Redirects are answers.
+    ///
+    /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) counts in no
+    /// time-out and no timing. Dropping the future ends the exchange.
+    pub async fn fetch(&self, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
+        let host = url.host();
+        let phases = Phases::start();
+        let (result, was_resent) = phases.note(self.0.ask(url, &host, limit, &phases)).await;
+        let sent = self.0.headers.to_record(&host, url.url());
+        let timings = phases.timings();
+        let (result, held) = match result {
+            Ok((answer, held)) => (Ok(answer), held),
+            Err(failure) => (Err(failure), Share::default()),
+        };
+        Fetched {
+            exchange: Exchange {
+                result,
+                timings,
+                sent,
+            },
+            was_resent,
+            held,
+        }
+    }
+}
+
+/// Why no header came.
+enum NoHeader {
+    Client(reqwest::Error),
+    Timeout(Failure),
+}
+
+impl Inner {
+    /// The exchange; also whether the request was sent twice.
+    async fn ask(
+        &self,
+        url: &CanonicalUrl,
+        host: &Host,
+        limit: BodyLimit,
+        phases: &Phases,
+    ) -> (Result<(Answer, Share), Failure>, bool) {
+        // 1. Send the request and wait for the answer's header.
+        let headers = self.headers.to_send(host);
+        let mut response = self
+            .header(&self.client, url, headers.clone(), phases)
+            .await;
+
+        // 2. A kept connection that the server has closed says nothing: ask again on a new one.
+        let mut was_resent = false;
+        if let Err(NoHeader::Client(error)) = &response
+            && failure::is_reset(error)
+            && !phases.has_connected()
+        {
+            debug!(%host, "kept connection was closed, asking again on a new one");
+            was_resent = true;
+            phases.connect_again();
+            response = self.header(&self.fresh_client, url, headers, phases).await;
+        }
+        let response = response.map_err(|no_header| match no_header {
+            NoHeader::Client(error) => failure::of_client(error, Reached::Connection, None),
+            NoHeader::Timeout(failure) => failure,
+        });
+
+        // 3. Read the body.
+        let result = match response {
+            Ok(response) => self.answer(response, limit, phases).await,
+            Err(failure) => Err(failure),
+        };
+        (result, was_resent)
+    }
+
+    /// Sends the request and waits for the header, within the limits of time.
+    async fn header(
+        &self,
+        client: &Client,
+        url: &CanonicalUrl,
+        headers: HeaderMap,
+        phases: &Phases,
+    ) -> Result<Response, NoHeader> {
+        let limits = &self.request;
+        let mut sending = pin!(client.get(url.url().clone()).headers(headers).send());
+        loop {
+            let silent_at = phases.header_deadline(limits.connect_timeout, limits.read_timeout);
+            let total_at = phases.total_deadline(limits.total_timeout);
+            match timeout_at(silent_at.min(total_at), &mut sending).await {
+                Ok(Ok(response)) => {
+                    phases.header_came();
+                    return Ok(response);
+                }
+                Ok(Err(error)) => return Err(NoHeader::Client(error)),
+                // The silence is counted from the connection, which has been made meanwhile.
+                Err(_) if Instant::now() < total_at && self.is_moved(silent_at, phases) => {}
+                Err(_) => {
+                    let stage = if silent_at <= total_at {
+                        Stage::Header
+                    } else {
+                        Stage::Total
+                    };
+                    let kind = FailureKind::Timeout(stage);
+                    let failure = failure::new(kind, None, "no answer within the time-out");
+                    return Err(NoHeader::Timeout(failure));
+                }
+            }
+        }
+    }
+
+    fn is_moved(&self, silent_at: Instant, phases: &Phases) -> bool {
+        let limits = &self.request;
+        phases.header_deadline(limits.connect_timeout, limits.read_timeout) > silent_at
+    }
+
+    /// Checks the header, then reads the body.
+    async fn answer(
+        &self,
+        response: Response,
+        limit: BodyLimit,
+        phases: &Phases,
+    ) -> Result<(Answer, Share), Failure> {
+        check_header(&response)?;
+        let status = response.status().as_u16();
+        let version = response.version();
+        let address = response.remote_addr();
+        let headers = response.headers().clone();
+        let body = Reader::new(response, &self.request, limit, phases, &self.memory)?
+            .read()
+            .await?;
+        let answer = Answer {
+            status,
+            version,
+            headers,
+            payload: body.payload,
+            body: body.decoded,
+            address,
+        };
+        Ok((answer, body.share))
+    }
+}
+
+/// Refuses what the client lets pass.
+fn check_header(response: &Response) -> Result<(), Failure> {
+    let status = response.status().as_u16();
+    let refuse = |kind, detail: &str| Err(failure::new(kind, Some(status), detail));
+
+    let bytes: usize = response
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if bytes > MAX_HEADER_BYTES {
+        return refuse(
+            FailureKind::HeaderTooLarge,
+            &format!("header of {bytes} bytes"),
+        );
+    }
+    // 101 is the only one that gets here, and nobody asked for another protocol.
+    if status < 200 {
+        return refuse(
+            FailureKind::Protocol,
+            "switches to a protocol that was not asked for",
+        );
+    }
+    // Nothing but `chunked` was accepted (RFC 9112, section 7.4). The client takes off a last
+    // `chunked` and leaves the codings below it, which would then pass for the body.
+    let codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    if let Some(first) = codings.next() {
+        let is_chunked = first.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        if !is_chunked || codings.next().is_some() {
+            return refuse(FailureKind::Protocol, "transfer coding other than chunked");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! How long did names, connecting and waiting take, in this exchange?
+//!
+//! The client below keeps its connections to itself, so the phases are noted from within: the
+//! resolver and a layer around the connector write to the record of the exchange that polls them,
+//! which they find in a task-local. A connection that is finished in the background, because a kept
+//! one became free meanwhile, is polled outside of any exchange and so counts for none.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use neap_core::exchange::Timings;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+tokio::task_local! {
+    static CURRENT: Arc<Phases>;
+}
+
+/// What one exchange has gone through so far.
+#[derive(Debug)]
+pub(crate) struct Phases {
+    started: Instant,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    dns: Option<Duration>,
+    connecting_since: Option<Instant>,
+    connected_at: Option<Instant>,
+    first_byte: Option<Duration>,
+    /// Time spent waiting for memory, which is not the host's.
+    waited_for_memory: Duration,
+}
+
+impl Phases {
+    pub(crate) fn start() -> Arc<Phases> {
+        Arc::new(Phases {
+            started: Instant::now(),
+            noted: Mutex::default(),
+        })
+    }
+
+    /// Runs `work` with this as the record that resolver and connector write to.
+    pub(crate) async fn note<F: Future>(self: &Arc<Phases>, work: F) -> F::Output {
+        CURRENT.scope(Arc::clone(self), work).await
+    }
+
+    /// The moment at which the server has been silent for too long, if its header has not come yet.
+    /// While a connection is made, that has its own timeout, and silence is counted after it.
+    pub(crate) fn header_deadline(&self, connect_timeout: Duration, silence: Duration) -> Instant {
+        let noted = self.lock();
+        match (noted.connected_at, noted.connecting_since) {
+            (Some(at), _) => at + silence,
+            (None, Some(since)) => since + connect_timeout + silence,
+            (None, None) => self.started + silence,
+        }
+    }
+
+    /// The moment at which the whole exchange has taken too long.
+    pub(crate) fn total_deadline(&self, total: Duration) -> Instant {
+        self.started + total + self.lock().waited_for_memory
+    }
+
+    pub(crate) fn header_came(&self) {
+        self.lock().first_byte = Some(self.started.elapsed());
+    }
+
+    pub(crate) fn waited_for_memory(&self, wait: Duration) {
+        self.lock().waited_for_memory += wait;
+    }
+
+    /// Whether a connection was made for this exchange, rather than a kept one used.
+    pub(crate) fn has_connected(&self) -> bool {
+        self.lock().connected_at.is_some()
+    }
+
+    /// Forgets the connection, since another one is going to be made for the same exchange.
+    pub(crate) fn connect_again(&self) {
+        let mut noted = self.lock();
+        noted.dns = None;
+        noted.connecting_since = None;
+        noted.connected_at = None;
+    }
+
+    /// The timings up to now.
+    pub(crate) fn timings(&self) -> Timings {
+        let noted = self.lock();
+        let connect = match (noted.connecting_since, noted.connected_at) {
+            (Some(since), Some(at)) => Some(
+                at.duration_since(since)
+                    .saturating_sub(noted.dns.unwrap_or_default()),
+            ),
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        // With a header but without a connection of its own, a kept connection was used after all,
+        // and a name that was looked up meanwhile was not needed.
+        let dns_was_needed = connect.is_some() || noted.first_byte.is_none();
+        Timings {
+            dns: noted.dns.filter(|_| dns_was_needed),
+            connect,
+            first_byte: noted.first_byte,
+            total: self
+                .started
+                .elapsed()
+                .saturating_sub(noted.waited_for_memory),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // A panic elsewhere cannot leave plain numbers half written.
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes how long a name took to resolve.
+pub(crate) fn note_dns(took: Duration) {
+    note(|noted| noted.dns = Some(took));
+}
+
+fn note(write: impl FnOnce(&mut Noted)) {
+    // Outside of an exchange there is nothing to note, see above.
+    let _ = CURRENT.try_with(|phases| write(&mut phases.lock()));
+}
+
+/// Wraps the connector so that it notes when it starts and ends.
+#[derive(Debug, Clone)]
+pub(crate) struct NoteConnect;
+
+impl<S> Layer<S> for NoteConnect {
+    type Service = NotingConnector<S>;
+
+    fn layer(&self, connector: S) -> NotingConnector<S> {
+        NotingConnector(connector)
+    }
+}
+
+/// A connector that notes when it starts and ends.
+#[derive(Debug, Clone)]
+pub(crate) struct NotingConnector<S>(S);
+
+impl<S, R> Service<R> for NotingConnector<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: R) -> Self::Future {
+        note(|noted| noted.connecting_since = Some(Instant::now()));
+        let connecting = self.0.call(target);
+        Box::pin(async move {
+            let connection = connecting.await?;
+            note(|noted| noted.connected_at = Some(Instant::now()));
+            Ok(connection)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_made_in_the_background_counts_for_no_exchange() {
+        let phases = Phases::start();
+        let connector = tower::service_fn(|()| async {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, std::io::Error>(())
+        });
+        let mut connector = NoteConnect.layer(connector);
+        let connecting = CURRENT.sync_scope(Arc::clone(&phases), || connector.call(()));
+        connecting.await.unwrap();
+        assert!(!phases.has_connected());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_counted_from_the_end_of_connecting() {
+        let phases = Phases::start();
+        let connector = tower::service_fn(|()| async {
+            tokio::time::sleep(SECOND).await;
+            note_dns(SECOND / 4);
+            Ok::<_, std::io::Error>(())
+        });
+        let mut connector = NoteConnect.layer(connector);
+        let begin = phases.started;
+        assert_eq!(
+            phases.header_deadline(5 * SECOND, 3 * SECOND),
+            begin + 3 * SECOND
+        );
+        let connecting = CURRENT.sync_scope(Arc::clone(&phases), || connector.call(()));
+        assert_eq!(
+            phases.header_deadline(5 * SECOND, 3 * SECOND),
+            begin + 8 * SECOND
+        );
+        phases.note(connecting).await.unwrap();
+        assert_eq!(
+            phases.header_deadline(5 * SECOND, 3 * SECOND),
+            begin + 4 * SECOND
+        );
+        let timings = phases.timings();
+        assert_eq!(timings.dns, Some(SECOND / 4));
+        assert_eq!(timings.connect, Some(SECOND * 3 / 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_memory_is_not_the_hosts_time() {
+        let phases = Phases::start();
+        tokio::time::sleep(3 * SECOND).await;
+        phases.waited_for_memory(2 * SECOND);
+        assert_eq!(phases.timings().total, SECOND);
+        assert_eq!(
+            phases.total_deadline(10 * SECOND),
+            phases.started + 12 * SECOND
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! What must be known before the first request goes out?
+
+use std::collections::BTreeSet;
+
+use http::header::{HeaderName, HeaderValue};
+use neap_core::host::Host;
+use neap_core::job::Request;
+use rustls::pki_types::CertificateDer;
+
+/// What a [`Fetcher`](crate::Fetcher) is made from.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    /// The limits of one exchange.
+    pub request: Request,
+    /// `User-Agent`, sent to every host; visible ASCII.
+    pub user_agent: String,
+    /// Further headers of the job file, sent to `header_hosts` only. None of them may be
+    /// `user-agent` or one by which HTTP frames its messages.
+    pub headers: Vec<JobHeader>,
+    /// The hosts of the input URLs: exactly these scheme, name and port get `headers`. A redirect to
+    /// any other does not.
+    pub header_hosts: BTreeSet<Host>,
+    /// Requests in flight over all hosts, 1 and up; open sockets stay about this number.
+    pub concurrency: usize,
+    /// Certificates to trust besides the system's, in DER; usually none.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
+
+/// A request header that the job file asks for.
+#[derive(Debug, Clone)]
+pub struct JobHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// The value to send, references to the environment resolved.
+    pub value: HeaderValue,
+    /// Whether the value came from the environment, so that it may be sent but never recorded.
+    pub is_secret: bool,
+}
+
+/// A fetcher could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The user agent cannot be sent as a header.
+    #[error("the user agent has characters that a header cannot carry")]
+    UserAgent,
+    /// The job file names a header that it cannot set.
+    #[error("the header {0} cannot be set for requests: neap writes it itself")]
+    Header(HeaderName),
+    /// An extra root certificate is not one.
+    #[error("an extra root certificate cannot be used")]
+    ExtraRoot(#[source] rustls::Error),
+    /// The TLS configuration was refused.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client could not be made.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+}
