@@ -1,0 +1,368 @@
+//! What goes into the store while a run writes, and what comes out?
+//!
+//! Plain data. [`Command`]s go to the writer, which does what is waiting in one transaction; once that
+//! is durable the [`Event`]s come back, in order.
+
+use std::time::Duration;
+
+use neap_core::classify::{Fault, Outcome};
+use neap_core::exchange::Timings;
+use neap_core::scope::SkipReason;
+use neap_core::verdict::Verdict;
+use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
+
+use crate::StoreError;
+use crate::segments::Records;
+
+/// Where a ready request stands in the order of its host and job: the lowest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Lower is earlier; 0 unless somebody set it.
+    pub priority: i32,
+    /// When it became or becomes due, in Unix milliseconds; 0 for a request that never waited.
+    pub due_ms: i64,
+    /// The request itself, in order of discovery.
+    pub request: RequestId,
+}
+
+impl Position {
+    /// Before every request.
+    pub const START: Position = Position {
+        priority: i32::MIN,
+        due_ms: i64::MIN,
+        request: RequestId(i64::MIN),
+    };
+}
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Announces what is ready for a job: an [`Event::Ready`] for each host, and [`Event::NextDue`].
+    OpenJob(JobId),
+    /// Reads ready requests of a host and job. Answered by [`Event::Refilled`].
+    Refill(Refill),
+    /// Marks requests as in flight. Answered by [`Event::Leased`], after which they may be sent.
+    Lease(Vec<Lease>),
+    /// Takes requests out of flight that were never sent. Answered by [`Event::Released`].
+    Release(Vec<RequestId>),
+    /// Records an attempt and all that follows from it. Answered by [`Event::Recorded`].
+    Record(Box<Record>),
+    /// Makes requests ready whose wait is over. Answered by [`Event::Promoted`].
+    Promote {
+        /// Requests due at or before this are promoted.
+        now: UnixMs,
+        /// At most so many, the longest due first.
+        most: usize,
+    },
+    /// Gives up requests that will not be asked for. Answered by [`Event::Skipped`].
+    Skip(Vec<Skipped>),
+    /// Keeps the answer of a host for its robots file.
+    Robots(RobotsAnswer),
+    /// Keeps what the limiter learned, as JSON, with the moment at which it was true.
+    HostMemory(Vec<(HostId, serde_json::Value, UnixMs)>),
+    /// Fails every open request of a host that is not in flight. Answered by [`Event::HostFailed`].
+    FailHost {
+        /// The host.
+        host: HostId,
+        /// The jobs whose requests fail.
+        jobs: Vec<JobId>,
+        /// Why, in one word for SQL.
+        cause: String,
+    },
+    /// Skips every open request of a job that is not in flight. Answered by [`Event::RestSkipped`].
+    SkipRest {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// Marks a job as finished. Answered by [`Event::JobFinished`].
+    FinishJob {
+        /// The job.
+        job: JobId,
+    },
+    /// Reads what is known of a host. Answered by [`Event::Host`].
+    LoadHost(HostId),
+    /// Ends the run: seals the segment, empties the write-ahead log. Answered by [`Event::Closed`],
+    /// the last event.
+    Close,
+}
+
+/// Which ready requests to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refill {
+    /// Of this job,
+    pub job: JobId,
+    /// of this host,
+    pub host: HostId,
+    /// behind this position,
+    pub after: Position,
+    /// and at most so many.
+    pub count: usize,
+}
+
+/// A request to be marked as in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The request; it must be ready.
+    pub request: RequestId,
+    /// Whether nothing else is in flight while this one is: what is lost three times that way killed
+    /// the process itself, and is quarantined.
+    pub is_alone: bool,
+}
+
+/// One attempt at a request that is in flight, and all that follows from it. Written as a whole or
+/// not at all.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The request.
+    pub request: RequestId,
+    /// Its job.
+    pub job: JobId,
+    /// Its host.
+    pub host: HostId,
+    /// What was tried.
+    pub attempt: Attempt,
+    /// What becomes of the request. The attempt says whether it is charged.
+    pub verdict: Verdict,
+    /// When it is asked again; only with [`Verdict::Retry`].
+    pub due: Option<UnixMs>,
+    /// The final answer, if there is one.
+    pub page: Option<Page>,
+    /// The answer's WARC records, if bodies are kept; made by [`crate::segments::records`].
+    pub segment: Option<Records>,
+    /// Links that are asked for.
+    pub links: Vec<Link>,
+    /// Links that are not asked for, and why.
+    pub skipped_links: Vec<(CanonicalUrl, SkipReason)>,
+    /// Where the answer redirects to.
+    pub redirect: Option<Redirect>,
+}
+
+/// One try of a request.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Counted from 1, uncharged and lost attempts included.
+    pub number: u32,
+    /// When it started.
+    pub started: UnixMs,
+    /// How long each phase took.
+    pub timings: Timings,
+    /// The status, if one came.
+    pub status: Option<u16>,
+    /// What the exchange means.
+    pub outcome: Outcome,
+    /// Why it brought no page, in one word for SQL; `None` on success.
+    pub cause: Option<String>,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What the layer that failed said, one line; cut to [`MAX_ERROR_BYTES`].
+    pub error: Option<String>,
+    /// Whether it counts towards `retry.attempts`.
+    pub is_charged: bool,
+    /// The wait before the next one.
+    pub backoff: Option<Duration>,
+    /// Bytes of the payload as sent.
+    pub body_bytes: u64,
+    /// The limit of the host when it started.
+    pub limit: f64,
+    /// Requests in flight to the host when it started, itself included.
+    pub in_flight: u32,
+}
+
+/// Longest text of an error that is stored, in bytes: what a server or library says is bounded.
+pub const MAX_ERROR_BYTES: usize = 500;
+
+/// A final answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// `Content-Type`, as sent; cut to [`MAX_ERROR_BYTES`].
+    pub content_type: Option<String>,
+    /// Bytes of the payload as sent.
+    pub body_bytes: u64,
+    /// A hash of the decoded body, to find equal pages; any hash that the caller sticks to.
+    pub body_hash: Option<u64>,
+    /// When the answer was complete.
+    pub fetched: UnixMs,
+}
+
+/// A link that is asked for, unless it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where it leads.
+    pub url: CanonicalUrl,
+    /// Links to it from an input URL.
+    pub depth: u32,
+    /// See [`Position::priority`].
+    pub priority: i32,
+}
+
+/// Where an answer redirects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The target.
+    pub url: CanonicalUrl,
+    /// Whether it is asked for.
+    pub verdict: RedirectVerdict,
+}
+
+/// Whether the target of a redirect is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectVerdict {
+    /// Yes, unless it is known already.
+    Follow,
+    /// No, and why.
+    Refused(SkipReason),
+    /// No: there were too many before it, and the request that sent us there fails.
+    TooMany,
+}
+
+/// A request that will not be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skipped {
+    /// The request; open, and not in flight unless under this run.
+    pub request: RequestId,
+    /// Its job.
+    pub job: JobId,
+    /// Its host.
+    pub host: HostId,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// What a host answered for its robots file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RobotsAnswer {
+    /// The host.
+    pub host: HostId,
+    /// The status; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// The file, if there is one; the caller bounds it.
+    pub body: Option<Vec<u8>>,
+    /// When it was asked for.
+    pub fetched: UnixMs,
+    /// Until when it is used.
+    pub expires: UnixMs,
+}
+
+/// What the writer has done.
+#[derive(Debug)]
+pub enum Event {
+    /// The answer to [`Command::Refill`].
+    Refilled(Refilled),
+    /// These are in flight now. A request of the command that is missing was not ready any more.
+    Leased(Vec<RequestId>),
+    /// These are not in flight any more, and ready.
+    Released(Vec<RequestId>),
+    /// An attempt is recorded.
+    Recorded(Recorded),
+    /// A host has new ready requests of a job; once for each host, job and batch.
+    Ready(ReadyHost),
+    /// These waited and are ready now.
+    Promoted(Vec<Ready>),
+    /// When the first waiting request of all is due; after each batch that changed it.
+    NextDue(Option<UnixMs>),
+    /// These are skipped.
+    Skipped(Vec<RequestId>),
+    /// A robots answer is kept.
+    RobotsKept(HostId),
+    /// The answer to [`Command::LoadHost`].
+    Host(HostRow),
+    /// So many requests of a host failed.
+    HostFailed {
+        /// The host.
+        host: HostId,
+        /// Requests that failed with it.
+        requests: u64,
+    },
+    /// So many requests of a job were skipped.
+    RestSkipped {
+        /// The job.
+        job: JobId,
+        /// Requests that were skipped.
+        requests: u64,
+    },
+    /// A job is marked as finished.
+    JobFinished(JobId),
+    /// The run has ended.
+    Closed,
+    /// The store cannot be written. Nothing of this batch or later happened; the writer has stopped.
+    Broken(StoreError),
+}
+
+/// Ready requests of a host and job, in order.
+#[derive(Debug)]
+pub struct Refilled {
+    /// What was asked.
+    pub refill: Refill,
+    /// At most `refill.count` of them; none is in flight.
+    pub rows: Vec<Ready>,
+    /// Whether there are no more behind the last one.
+    pub is_exhausted: bool,
+}
+
+/// A request that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// The request.
+    pub request: RequestId,
+    /// Its job.
+    pub job: JobId,
+    /// Its host.
+    pub host: HostId,
+    /// What to ask for.
+    pub url: CanonicalUrl,
+    /// Links to it from an input URL.
+    pub depth: u32,
+    /// Redirects that led to it.
+    pub hops: u32,
+    /// Attempts that were charged so far.
+    pub charged: u32,
+    /// Failed attempts that were not charged so far.
+    pub deferrals: u32,
+    /// Times that it was in flight when its run died. Above zero it should be in flight alone.
+    pub lost: u32,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// A host that has ready requests of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyHost {
+    /// The job.
+    pub job: JobId,
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub host_name: Host,
+    /// The first of those that are new (with [`Command::OpenJob`]: of all).
+    pub first: Position,
+}
+
+/// An attempt that is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// The request.
+    pub request: RequestId,
+    /// Its job.
+    pub job: JobId,
+    /// Its host.
+    pub host: HostId,
+    /// Whether the request was in flight under this run. If not, nothing was written.
+    pub was_in_flight: bool,
+}
+
+/// What the store knows of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostRow {
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub name: Host,
+    /// What the limiter learned, and when that was true.
+    pub limiter: Option<(serde_json::Value, UnixMs)>,
+    /// Its robots answer, however old.
+    pub robots: Option<RobotsAnswer>,
+}

@@ -1,0 +1,147 @@
+//! When does the write-ahead log go back into the database?
+//!
+//! SQLite by itself would do it within whichever commit makes the log long. Here a second connection does it
+//! beside the writer, when the log has grown by so many bytes, and passively: it never waits for a
+//! reader. A reader that holds an old snapshot keeps the log growing, which is said.
+
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::task::JoinHandle;
+
+use crate::{Store, StoreError};
+
+/// Bytes of a page of the log; the page size of every store.
+const PAGE_BYTES: u64 = 4096;
+
+/// Checkpoints the log of one store from a connection of its own.
+pub(crate) struct Checkpointer {
+    limit_pages: u64,
+    /// Pages in the log at which the next checkpoint starts.
+    due_at_pages: u64,
+    state: State,
+}
+
+enum State {
+    Idle(SqliteConnection),
+    Busy(JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>),
+    /// The connection is lost; the log grows until the end of the run.
+    Gone,
+}
+
+/// What `wal_checkpoint` says.
+struct Progress {
+    log_pages: u64,
+    done_pages: u64,
+}
+
+impl Checkpointer {
+    pub(crate) async fn new(store: &Store, limit_bytes: u64) -> Result<Checkpointer, StoreError> {
+        let limit_pages = (limit_bytes / PAGE_BYTES).max(1);
+        let connection = store.connect().await?;
+        Ok(Checkpointer {
+            limit_pages,
+            due_at_pages: limit_pages,
+            state: State::Idle(connection),
+        })
+    }
+
+    /// To be called between batches: starts a checkpoint if the log is long, and notes the end of one.
+    pub(crate) async fn tick(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Gone) {
+            State::Busy(job) if job.is_finished() => self.finish(job).await,
+            State::Idle(mut connection) => match log_pages(&mut connection).await {
+                Ok(pages) if pages >= self.due_at_pages => State::Busy(tokio::spawn(async move {
+                    let progress =
+                        checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+                    (connection, progress)
+                })),
+                Ok(_) => State::Idle(connection),
+                Err(error) => {
+                    tracing::warn!(%error, "the length of the write-ahead log cannot be read");
+                    State::Gone
+                }
+            },
+            state @ (State::Busy(_) | State::Gone) => state,
+        };
+    }
+
+    /// Waits for a running checkpoint and gives the connection up.
+    pub(crate) async fn stop(self) {
+        match self.state {
+            State::Idle(connection) => drop(connection),
+            State::Busy(job) => drop(job.await),
+            State::Gone => {}
+        }
+    }
+
+    async fn finish(
+        &mut self,
+        job: JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>,
+    ) -> State {
+        let Ok((connection, progress)) = job.await else {
+            return State::Gone;
+        };
+        match progress {
+            Ok(Progress {
+                log_pages,
+                done_pages,
+            }) => {
+                tracing::debug!(log_pages, done_pages, "checkpoint");
+                // What is done is overwritten from the start; what is not waits for a reader to end.
+                let left = log_pages.saturating_sub(done_pages);
+                self.due_at_pages = if left == 0 {
+                    self.limit_pages
+                } else {
+                    log_pages + self.limit_pages
+                };
+                if left > self.limit_pages {
+                    tracing::warn!(
+                        left,
+                        "a reader keeps the write-ahead log from being emptied"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+        }
+        State::Idle(connection)
+    }
+}
+
+/// Empties the log; whether nobody kept it from being emptied.
+pub(crate) async fn truncate(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let progress = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    Ok(progress.log_pages == progress.done_pages)
+}
+
+/// Pages in the log, without doing anything about it.
+async fn log_pages(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    Ok(checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)")
+        .await?
+        .log_pages)
+}
+
+async fn checkpoint(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+) -> Result<Progress, sqlx::Error> {
+    let row = sqlx::query(sql).fetch_one(connection).await?;
+    let pages = |at: usize| u64::try_from(row.get::<i64, _>(at)).unwrap_or(0);
+    Ok(Progress {
+        log_pages: pages(1),
+        done_pages: pages(2),
+    })
+}
+
+/// Ends a connection that wrote for a whole run: lets SQLite look at its statistics, empties the log.
+pub(crate) async fn close(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
+    // A reader may hold on to the log for as long as it likes; the run does not wait for it.
+    sqlx::query("PRAGMA busy_timeout = 1000")
+        .execute(&mut connection)
+        .await?;
+    sqlx::query("PRAGMA optimize")
+        .execute(&mut connection)
+        .await?;
+    if !truncate(&mut connection).await? {
+        tracing::debug!("a reader keeps the write-ahead log");
+    }
+    connection.close().await
+}

@@ -1,0 +1,142 @@
+//! How many requests are in which state, and how does each host do?
+//!
+//! Kept with every change, so that nobody has to count ten million rows to say how far a crawl is.
+
+use neap_core::classify::Outcome;
+use sqlx::SqliteConnection;
+
+use super::{Changes, State};
+use crate::batch::Attempt;
+use crate::values::Shape;
+
+/// What a batch adds to and takes from the counters of a job.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct JobDelta {
+    ready: i64,
+    waiting: i64,
+    done: i64,
+    failed: i64,
+    skipped: i64,
+    pub(super) pages: i64,
+}
+
+impl JobDelta {
+    pub(super) fn add(&mut self, state: State, requests: i64) {
+        match state {
+            State::Ready => self.ready += requests,
+            State::Waiting => self.waiting += requests,
+            State::Done => self.done += requests,
+            State::Failed => self.failed += requests,
+            State::Skipped => self.skipped += requests,
+        }
+    }
+
+    pub(super) fn shift(&mut self, from: State, to: State, requests: i64) {
+        self.add(from, -requests);
+        self.add(to, requests);
+    }
+}
+
+/// What a batch adds to the counters of a host.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct HostDelta {
+    attempts: i64,
+    ok: i64,
+    done: i64,
+    failed: i64,
+    gateway_errors: i64,
+    http_502: i64,
+    http_503: i64,
+    http_429: i64,
+    timeouts: i64,
+    limit: Option<f64>,
+}
+
+impl HostDelta {
+    pub(super) fn add_attempt(&mut self, attempt: &Attempt) {
+        self.attempts += 1;
+        match attempt.outcome {
+            Outcome::Success | Outcome::Redirect | Outcome::Gone => self.ok += 1,
+            Outcome::Overload => self.gateway_errors += 1,
+            Outcome::Refused
+            | Outcome::ClientError
+            | Outcome::RateLimited
+            | Outcome::ServerError
+            | Outcome::Transient
+            | Outcome::Permanent
+            | Outcome::Internal => {}
+        }
+        match attempt.status {
+            Some(502) => self.http_502 += 1,
+            Some(503) => self.http_503 += 1,
+            Some(429) => self.http_429 += 1,
+            Some(_) | None => {}
+        }
+        let is_timeout = attempt
+            .cause
+            .as_deref()
+            .is_some_and(|cause| cause.starts_with("timeout"));
+        self.timeouts += i64::from(is_timeout);
+        self.limit = Some(attempt.limit);
+    }
+
+    pub(super) fn add_final(&mut self, state: State, requests: i64) {
+        match state {
+            State::Done => self.done += requests,
+            State::Failed => self.failed += requests,
+            State::Ready | State::Waiting | State::Skipped => {}
+        }
+    }
+}
+
+static UPDATE_JOBS: Shape = Shape::new(
+    "WITH v (id, ready, waiting, done, failed, skipped, pages) AS (VALUES ",
+    "(?,?,?,?,?,?,?)",
+    ") UPDATE jobs SET ready = jobs.ready + v.ready, waiting = jobs.waiting + v.waiting,
+     done = jobs.done + v.done, failed = jobs.failed + v.failed, skipped = jobs.skipped + v.skipped,
+     pages = jobs.pages + v.pages FROM v WHERE jobs.job_id = v.id",
+);
+static UPDATE_HOSTS: Shape = Shape::new(
+    "WITH v (id, attempts, ok, done, failed, gateway, h502, h503, h429, timeouts, lim) AS (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?)",
+    ") UPDATE hosts SET attempts = hosts.attempts + v.attempts, ok = hosts.ok + v.ok,
+     done = hosts.done + v.done, failed = hosts.failed + v.failed,
+     gateway_errors = hosts.gateway_errors + v.gateway, http_502 = http_502 + v.h502,
+     http_503 = http_503 + v.h503, http_429 = http_429 + v.h429,
+     timeouts = hosts.timeouts + v.timeouts,
+     concurrency_limit = coalesce(v.lim, concurrency_limit) FROM v WHERE hosts.host_id = v.id",
+);
+
+/// Writes what a batch changed.
+pub(super) async fn write(
+    changes: &Changes,
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    let jobs: Vec<_> = changes.jobs.iter().collect();
+    UPDATE_JOBS
+        .execute(connection, &jobs, |(job, delta), args| {
+            args.int(job.0)
+                .int(delta.ready)
+                .int(delta.waiting)
+                .int(delta.done);
+            args.int(delta.failed).int(delta.skipped).int(delta.pages);
+        })
+        .await?;
+    let hosts: Vec<_> = changes.hosts.iter().collect();
+    UPDATE_HOSTS
+        .execute(connection, &hosts, |(host, delta), args| {
+            args.int(host.0)
+                .int(delta.attempts)
+                .int(delta.ok)
+                .int(delta.done)
+                .int(delta.failed);
+            args.int(delta.gateway_errors)
+                .int(delta.http_502)
+                .int(delta.http_503);
+            args.int(delta.http_429)
+                .int(delta.timeouts)
+                .maybe_real(delta.limit);
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! May this be written at all?
+//!
+//! A run writes as long as it is the newest, and records only what it has in flight itself. What
+//! comes too late changes nothing.
+
+use std::collections::HashMap;
+
+use neap_core::{Epoch, HostId, JobId, RequestId};
+use sqlx::{Row, SqliteConnection};
+
+use super::{State, Trouble};
+use crate::StoreError;
+use crate::batch::Record;
+use crate::values::Shape;
+
+/// A request that is in flight under this run, as it is before the attempt is recorded.
+pub(super) struct InFlight {
+    pub(super) job: JobId,
+    pub(super) host: HostId,
+    pub(super) state: State,
+    pub(super) priority: i32,
+    pub(super) depth: u32,
+    pub(super) hops: u32,
+}
+
+/// Refuses to write for a run that another one has superseded.
+pub(super) async fn check_epoch(
+    epoch: Epoch,
+    connection: &mut SqliteConnection,
+) -> Result<(), Trouble> {
+    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM runs")
+        .fetch_one(connection)
+        .await?;
+    if newest == epoch.0 {
+        return Ok(());
+    }
+    Err(StoreError::Superseded {
+        epoch: epoch.0,
+        newest,
+    }
+    .into())
+}
+
+static SELECT: Shape = Shape::new(
+    "SELECT f.request_id, f.epoch, r.job_id, r.host_id, r.state, r.priority, r.depth, r.hops
+     FROM in_flight f JOIN requests r ON r.request_id = f.request_id
+     WHERE r.state IN (0, 4) AND f.request_id IN (",
+    "?",
+    ")",
+);
+
+/// Which of the records' requests are open and in flight under this run.
+pub(super) async fn in_flight(
+    records: &[Record],
+    epoch: Epoch,
+    connection: &mut SqliteConnection,
+) -> Result<HashMap<RequestId, InFlight>, sqlx::Error> {
+    let rows = SELECT.fetch(connection, records, |record, args| {
+        args.int(record.request.0);
+    });
+    let rows = rows.await?;
+    let ours = rows.iter().filter(|row| row.get::<i64, _>(1) == epoch.0);
+    let found = ours.map(|row| {
+        let state = if row.get::<i64, _>(4) == 4 {
+            State::Waiting
+        } else {
+            State::Ready
+        };
+        let found = InFlight {
+            job: JobId(row.get(2)),
+            host: HostId(row.get(3)),
+            state,
+            priority: row.get(5),
+            depth: row.get(6),
+            hops: row.get(7),
+        };
+        (RequestId(row.get(0)), found)
+    });
+    Ok(found.collect())
+}

@@ -1,0 +1,226 @@
+//! How does a batch of commands become one transaction?
+//!
+//! Commands are done in order, but those that come in numbers (lease, record, refill, promote) are gathered
+//! until one of another kind comes, and each family of them takes a few statements for all its rows.
+//! Counters are summed up and written once. The events are handed out only after the commit.
+
+mod counters;
+mod guard;
+mod hosts;
+mod leases;
+mod links;
+mod records;
+mod redirects;
+mod refill;
+mod rest;
+mod skips;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use neap_core::{CanonicalUrl, Epoch, HostId, JobId, UnixMs};
+use sqlx::{Connection, SqliteConnection};
+
+use crate::batch::{Command, Event, Lease, Position, ReadyHost, Record, Refill};
+use crate::discover::{HostNumbers, New};
+use crate::fingerprint::{Fingerprinter, RecentLinks};
+use crate::segments::SegmentWriter;
+use crate::{StoreError, now};
+
+/// Why a batch was not committed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// SQLite failed.
+    Sql(sqlx::Error),
+    /// Something else did.
+    Store(StoreError),
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Trouble {
+        Trouble::Sql(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble::Store(error)
+    }
+}
+
+/// States of a request, as `requests.state` numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    Ready = 0,
+    Done = 2,
+    Failed = 3,
+    Waiting = 4,
+    Skipped = 5,
+}
+
+/// What the writer keeps in memory from batch to batch; all of it can be learned again.
+pub(crate) struct Ledger {
+    pub(crate) path: PathBuf,
+    pub(crate) epoch: Epoch,
+    pub(crate) fingerprinter: Fingerprinter,
+    pub(crate) hosts: HostNumbers,
+    pub(crate) recent: RecentLinks,
+    pub(crate) segments: SegmentWriter,
+    /// Whether any request is only a redirect's target, so that links must be looked up among them.
+    pub(crate) has_hops: bool,
+    /// Rows in `skips` by job and reason, as far as they were needed.
+    pub(crate) kept_skips: HashMap<(JobId, i64), i64>,
+}
+
+/// What a transaction has done so far, for the counters and for those who wait for news.
+#[derive(Default)]
+pub(crate) struct Changes {
+    jobs: BTreeMap<JobId, counters::JobDelta>,
+    hosts: BTreeMap<HostId, counters::HostDelta>,
+    ready: BTreeMap<(JobId, HostId), ReadyHost>,
+    is_due_changed: bool,
+    events: Vec<Event>,
+}
+
+/// Commands that come in numbers and are done together.
+#[derive(Default)]
+struct Group {
+    leases: Vec<Lease>,
+    records: Vec<Record>,
+    refills: Vec<Refill>,
+    promotes: Vec<(UnixMs, usize)>,
+}
+
+/// Does a batch of commands in one transaction; the events to be sent now that it is durable.
+pub(crate) async fn commit(
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+    batch: &mut Vec<Command>,
+) -> Result<Vec<Event>, Trouble> {
+    let mut changes = Changes::default();
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    guard::check_epoch(ledger.epoch, &mut transaction).await?;
+    let mut group = Group::default();
+    for command in batch.drain(..) {
+        if let Some(command) = group.take(command) {
+            group.run(ledger, &mut transaction, &mut changes).await?;
+            run_single(command, ledger, &mut transaction, &mut changes).await?;
+        }
+    }
+    group.run(ledger, &mut transaction, &mut changes).await?;
+    counters::write(&changes, &mut transaction).await?;
+    let next_due = if changes.is_due_changed {
+        Some(Event::NextDue(refill::next_due(&mut transaction).await?))
+    } else {
+        None
+    };
+    ledger.segments.flush(&mut transaction).await?;
+    transaction.commit().await?;
+    // News of work comes before the answers: whoever hears that the last request was recorded must
+    // already know of the links it led to.
+    let ready = changes.ready.into_values().map(Event::Ready);
+    Ok(ready.chain(next_due).chain(changes.events).collect())
+}
+
+impl Group {
+    /// Gathers a command, or gives it back if it is of a kind that is done by itself.
+    fn take(&mut self, command: Command) -> Option<Command> {
+        match command {
+            Command::Lease(mut leases) => self.leases.append(&mut leases),
+            Command::Record(record) => self.records.push(*record),
+            Command::Refill(refill) => self.refills.push(refill),
+            Command::Promote { now, most } => self.promotes.push((now, most)),
+            other @ (Command::OpenJob(_)
+            | Command::Release(_)
+            | Command::Skip(_)
+            | Command::Robots(_)
+            | Command::HostMemory(_)
+            | Command::FailHost { .. }
+            | Command::SkipRest { .. }
+            | Command::FinishJob { .. }
+            | Command::LoadHost(_)
+            | Command::Close) => return Some(other),
+        }
+        None
+    }
+
+    async fn run(
+        &mut self,
+        ledger: &mut Ledger,
+        connection: &mut SqliteConnection,
+        changes: &mut Changes,
+    ) -> Result<(), Trouble> {
+        let Group {
+            leases,
+            records,
+            refills,
+            promotes,
+        } = std::mem::take(self);
+        if !leases.is_empty() {
+            leases::lease(&leases, ledger.epoch, now(), connection, changes).await?;
+        }
+        if !records.is_empty() {
+            records::record(records, ledger, connection, changes).await?;
+        }
+        for refill in refills {
+            refill::refill(refill, connection, changes).await?;
+        }
+        for (now, most) in promotes {
+            refill::promote(now, most, connection, changes).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn run_single(
+    command: Command,
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    match command {
+        Command::OpenJob(job) => refill::open_job(job, connection, changes).await,
+        Command::Release(requests) => {
+            leases::release(requests, ledger.epoch, connection, changes).await
+        }
+        Command::Skip(skipped) => rest::skip(&skipped, ledger.epoch, connection, changes).await,
+        Command::Robots(answer) => hosts::keep_robots(&answer, connection, changes).await,
+        Command::HostMemory(memories) => hosts::keep_memory(&memories, connection).await,
+        Command::FailHost { host, jobs, cause } => {
+            rest::fail_host(host, &jobs, &cause, connection, changes).await
+        }
+        Command::SkipRest { job, reason } => {
+            rest::skip_rest(job, reason, connection, changes).await
+        }
+        Command::FinishJob { job } => rest::finish_job(job, connection, changes).await,
+        Command::LoadHost(host) => hosts::load(host, connection, changes).await,
+        // The writer closes after the batch; gathered commands never come here.
+        Command::Close
+        | Command::Lease(_)
+        | Command::Record(_)
+        | Command::Refill(_)
+        | Command::Promote { .. } => Ok(()),
+    }
+}
+
+impl Changes {
+    /// Notes requests that were not there before and are ready. `url_of` names a URL of their host.
+    fn note_ready<'a>(&mut self, new: &New, url_of: impl Fn() -> &'a CanonicalUrl) {
+        self.jobs.entry(new.job).or_default().add(State::Ready, 1);
+        let first = Position {
+            priority: new.priority,
+            due_ms: 0,
+            request: new.request,
+        };
+        let ready = self
+            .ready
+            .entry((new.job, new.host))
+            .or_insert_with(|| ReadyHost {
+                job: new.job,
+                host: new.host,
+                host_name: url_of().host(),
+                first,
+            });
+        ready.first = ready.first.min(first);
+    }
+}

@@ -1,0 +1,274 @@
+//! How is an attempt recorded?
+//!
+//! Verdict, attempt, page, links and redirect of a request together, or nothing of it if the request is not
+//! in flight under this run.
+
+use std::time::Duration;
+
+use neap_core::classify::Outcome;
+use neap_core::verdict::Verdict;
+use sqlx::SqliteConnection;
+
+use super::guard::{InFlight, in_flight};
+use super::leases::land;
+use super::{Changes, Ledger, State, Trouble, links, redirects, skips};
+use crate::batch::{Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
+use crate::now;
+use crate::segments::Place;
+use crate::values::Shape;
+
+/// A record that counts, with what it was before and what becomes of it.
+pub(super) struct Accepted {
+    pub(super) record: Record,
+    pub(super) before: InFlight,
+    pub(super) after: After,
+    place: Option<Place>,
+}
+
+/// What becomes of a request.
+pub(super) struct After {
+    state: State,
+    due_ms: i64,
+    skip_reason: Option<i64>,
+    cause: Option<String>,
+}
+
+/// Records attempts.
+pub(super) async fn record(
+    records: Vec<Record>,
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    // 1. Only what is in flight under this run counts, and only once.
+    let mut open = in_flight(&records, ledger.epoch, connection).await?;
+    let mut accepted = Vec::with_capacity(records.len());
+    for record in records {
+        let before = open.remove(&record.request);
+        changes.events.push(Event::Recorded(Recorded {
+            request: record.request,
+            job: record.job,
+            host: record.host,
+            was_in_flight: before.is_some(),
+        }));
+        if let Some(before) = before {
+            let after = after(&record);
+            accepted.push(Accepted {
+                record,
+                before,
+                after,
+                place: None,
+            });
+        }
+    }
+    // 2. Bodies go to their file before anything points there.
+    append_bodies(&mut accepted, ledger, connection).await?;
+    // 3. The attempt, the page, and what becomes of the request.
+    insert_attempts(&accepted, ledger, connection).await?;
+    insert_pages(&accepted, connection).await?;
+    update_requests(&accepted, connection).await?;
+    let landed: Vec<_> = accepted
+        .iter()
+        .map(|accepted| accepted.record.request)
+        .collect();
+    land(&landed, ledger.epoch, connection).await?;
+    count(&accepted, changes);
+    // 4. What the answers lead to.
+    links::discover(&accepted, ledger, connection, changes).await?;
+    skips::keep(&accepted, ledger, connection).await?;
+    redirects::follow(&accepted, ledger, connection, changes).await
+}
+
+/// What becomes of a request by its verdict; one redirect too many makes it failed.
+fn after(record: &Record) -> After {
+    let redirect = record.redirect.as_ref().map(|redirect| redirect.verdict);
+    let plain = |state| After {
+        state,
+        due_ms: 0,
+        skip_reason: None,
+        cause: None,
+    };
+    let failed = |cause: Option<&str>| After {
+        cause: cause.map(str::to_owned),
+        ..plain(State::Failed)
+    };
+    match record.verdict {
+        Verdict::Done if redirect == Some(RedirectVerdict::TooMany) => {
+            failed(Some("too_many_redirects"))
+        }
+        Verdict::Done => plain(State::Done),
+        Verdict::Retry { after, .. } => {
+            let due = record.due.unwrap_or_else(|| now() + after);
+            After {
+                due_ms: due.0,
+                ..plain(State::Waiting)
+            }
+        }
+        Verdict::Failed => failed(record.attempt.cause.as_deref()),
+        Verdict::Skipped(reason) => After {
+            skip_reason: Some(reason.code()),
+            ..plain(State::Skipped)
+        },
+    }
+}
+
+async fn append_bodies(
+    accepted: &mut [Accepted],
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+) -> Result<(), Trouble> {
+    for accepted in accepted.iter_mut().filter(|accepted| accepted.has_page()) {
+        if let Some(records) = accepted.record.segment.take() {
+            accepted.place = Some(ledger.segments.append(connection, &records).await?);
+        }
+    }
+    Ok(())
+}
+
+impl Accepted {
+    /// Whether there is an answer that stays: one that is asked for again does not.
+    fn has_page(&self) -> bool {
+        self.record.page.is_some() && self.after.state != State::Waiting
+    }
+}
+
+static INSERT_ATTEMPTS: Shape = Shape::new(
+    "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, dns_us, connect_us,
+     first_byte_us, duration_us, status, outcome, cause, fault, error, is_charged, backoff_ms,
+     body_bytes, host_limit, in_flight) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "",
+);
+
+async fn insert_attempts(
+    accepted: &[Accepted],
+    ledger: &Ledger,
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    let epoch = ledger.epoch.0;
+    let bind = |accepted: &Accepted, args: &mut crate::values::Args| {
+        let (record, attempt) = (&accepted.record, &accepted.record.attempt);
+        let timings = &attempt.timings;
+        args.int(record.request.0)
+            .int(accepted.before.host.0)
+            .int(epoch);
+        args.int(i64::from(attempt.number)).int(attempt.started.0);
+        args.maybe_int(timings.dns.map(micros))
+            .maybe_int(timings.connect.map(micros));
+        args.maybe_int(timings.first_byte.map(micros))
+            .int(micros(timings.total));
+        args.maybe_int(attempt.status.map(i64::from))
+            .int(attempt.outcome.code());
+        args.maybe_text(attempt.cause.as_deref());
+        // Nobody's fault is written as nothing, like no cause and no error.
+        let has_culprit = attempt.fault != neap_core::classify::Fault::Nobody;
+        args.maybe_text(has_culprit.then(|| attempt.fault.as_str()));
+        args.maybe_text(attempt.error.as_deref().map(cut))
+            .int(i64::from(attempt.is_charged));
+        args.maybe_int(attempt.backoff.map(millis))
+            .int(bytes(attempt.body_bytes));
+        args.real(attempt.limit).int(i64::from(attempt.in_flight));
+    };
+    INSERT_ATTEMPTS.execute(connection, accepted, bind).await?;
+    Ok(())
+}
+
+static INSERT_PAGES: Shape = Shape::new(
+    "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes, body_hash,
+     segment_id, segment_offset, segment_bytes) VALUES ",
+    "(?,?,?,?,?,?,?,?,?)",
+    " ON CONFLICT DO NOTHING",
+);
+
+async fn insert_pages(
+    accepted: &[Accepted],
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    let with_page = |accepted: &&Accepted| accepted.has_page();
+    let rows: Vec<_> = accepted
+        .iter()
+        .filter(with_page)
+        .filter_map(|accepted| Some((accepted, accepted.record.page.as_ref()?)))
+        .collect();
+    INSERT_PAGES
+        .execute(connection, &rows, |(accepted, page), args| {
+            args.int(accepted.record.request.0)
+                .int(i64::from(page.status))
+                .int(page.fetched.0);
+            args.maybe_text(page.content_type.as_deref().map(cut))
+                .int(bytes(page.body_bytes));
+            args.maybe_int(page.body_hash.map(u64::cast_signed));
+            let place = accepted.place.as_ref();
+            args.maybe_int(place.map(|place| place.segment));
+            args.maybe_int(place.map(|place| bytes(place.offset)));
+            args.maybe_int(place.map(|place| bytes(place.bytes as u64)));
+        })
+        .await?;
+    Ok(())
+}
+
+static UPDATE_REQUESTS: Shape = Shape::new(
+    "WITH v (id, state, charged, deferred, due, reason, cause) AS (VALUES ",
+    "(?,?,?,?,?,?,?)",
+    ") UPDATE requests SET state = v.state, attempts = attempts + v.charged,
+     deferrals = deferrals + v.deferred, due_ms = v.due, skip_reason = v.reason, cause = v.cause
+     FROM v WHERE requests.request_id = v.id AND requests.state IN (0, 4)",
+);
+
+async fn update_requests(
+    accepted: &[Accepted],
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    UPDATE_REQUESTS
+        .execute(
+            connection,
+            accepted,
+            |Accepted { record, after, .. }, args| {
+                let is_charged = record.attempt.is_charged;
+                args.int(record.request.0).int(after.state as i64);
+                args.int(i64::from(is_charged))
+                    .int(i64::from(!is_charged))
+                    .int(after.due_ms);
+                args.maybe_int(after.skip_reason)
+                    .maybe_text(after.cause.as_deref());
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+fn count(accepted: &[Accepted], changes: &mut Changes) {
+    for Accepted {
+        record,
+        before,
+        after,
+        ..
+    } in accepted
+    {
+        let job = changes.jobs.entry(before.job).or_default();
+        job.shift(before.state, after.state, 1);
+        let is_page = after.state == State::Done && record.attempt.outcome != Outcome::Redirect;
+        job.pages += i64::from(is_page);
+        let host = changes.hosts.entry(before.host).or_default();
+        host.add_attempt(&record.attempt);
+        host.add_final(after.state, 1);
+        changes.is_due_changed |= after.state == State::Waiting || before.state == State::Waiting;
+    }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn bytes(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Cuts what came from elsewhere to what is stored of it.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_ERROR_BYTES)]
+}

@@ -1,0 +1,160 @@
+//! What can be asked for next?
+//!
+//! Read on the writer's own connection, in order with what it writes, so that an answer is never stale.
+//! A cursor goes through the ready requests of one host and job; waiting ones are made ready when they
+//! are due.
+
+use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Changes, State, Trouble};
+use crate::StoreError;
+use crate::batch::{Event, Position, Ready, ReadyHost, Refill, Refilled};
+
+macro_rules! columns {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            "request_id, job_id, host_id, priority, due_ms, depth, hops, attempts, deferrals, lost, url",
+            $after
+        )
+    };
+}
+
+/// Reads ready requests behind a position.
+pub(super) async fn refill(
+    refill: Refill,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    let rows = sqlx::query(columns!(
+        "SELECT ",
+        " FROM requests WHERE state = 0 AND host_id = ?1 AND job_id = ?2
+          AND (priority, due_ms, request_id) > (?3, ?4, ?5)
+          AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.request_id = requests.request_id)
+          ORDER BY priority, due_ms, request_id LIMIT ?6"
+    ))
+    .bind(refill.host.0)
+    .bind(refill.job.0)
+    .bind(refill.after.priority)
+    .bind(refill.after.due_ms)
+    .bind(refill.after.request.0)
+    .bind(i64::try_from(refill.count).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let is_exhausted = rows.len() < refill.count;
+    let rows = rows.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+    changes.events.push(Event::Refilled(Refilled {
+        refill,
+        rows,
+        is_exhausted,
+    }));
+    Ok(())
+}
+
+/// Makes requests ready whose wait is over.
+pub(super) async fn promote(
+    now: UnixMs,
+    most: usize,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    let rows = sqlx::query(columns!(
+        "UPDATE requests SET state = 0 WHERE request_id IN
+         (SELECT request_id FROM requests WHERE state = 4 AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)
+         RETURNING ",
+        ""
+    ))
+    .bind(now.0)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let mut rows = rows.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+    rows.sort_unstable_by_key(|row| (row.position.due_ms, row.request));
+    for row in &rows {
+        changes
+            .jobs
+            .entry(row.job)
+            .or_default()
+            .shift(State::Waiting, State::Ready, 1);
+    }
+    changes.is_due_changed = true;
+    changes.events.push(Event::Promoted(rows));
+    Ok(())
+}
+
+/// When the first waiting request is due.
+pub(super) async fn next_due(
+    connection: &mut SqliteConnection,
+) -> Result<Option<UnixMs>, sqlx::Error> {
+    let due: Option<i64> = sqlx::query_scalar("SELECT min(due_ms) FROM requests WHERE state = 4")
+        .fetch_one(connection)
+        .await?;
+    Ok(due.map(UnixMs))
+}
+
+/// Announces every host that has ready requests of a job: one look into the index for each host.
+pub(super) async fn open_job(
+    job: JobId,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    let rows = sqlx::query(
+        "SELECT h.host_id, h.name, r.priority, r.due_ms, r.request_id
+         FROM hosts h JOIN requests r ON r.request_id =
+           (SELECT request_id FROM requests WHERE state = 0 AND host_id = h.host_id AND job_id = ?
+            ORDER BY priority, due_ms, request_id LIMIT 1)",
+    )
+    .bind(job.0)
+    .fetch_all(connection)
+    .await?;
+    for row in &rows {
+        let host = HostId(row.get(0));
+        let first = Position {
+            priority: row.get(2),
+            due_ms: row.get(3),
+            request: RequestId(row.get(4)),
+        };
+        let host_name = parse_host(row.get(1))?;
+        changes.ready.insert(
+            (job, host),
+            ReadyHost {
+                job,
+                host,
+                host_name,
+                first,
+            },
+        );
+    }
+    changes.is_due_changed = true;
+    Ok(())
+}
+
+/// The host that a row names.
+pub(super) fn parse_host(name: &str) -> Result<Host, StoreError> {
+    Host::parse(name).ok_or_else(|| StoreError::Unexpected(format!("no host: {name}")))
+}
+
+fn ready(row: &SqliteRow) -> Result<Ready, StoreError> {
+    let text: &str = row.get(10);
+    let url = CanonicalUrl::parse(text)
+        .map_err(|error| StoreError::Unexpected(format!("{error}: {text}")))?;
+    let request = RequestId(row.get(0));
+    Ok(Ready {
+        request,
+        job: JobId(row.get(1)),
+        host: HostId(row.get(2)),
+        position: Position {
+            priority: row.get(3),
+            due_ms: row.get(4),
+            request,
+        },
+        depth: row.get(5),
+        hops: row.get(6),
+        charged: row.get(7),
+        deferrals: row.get(8),
+        lost: row.get(9),
+        url,
+    })
+}

@@ -1,0 +1,172 @@
+//! How does a URL become a request, once?
+//!
+//! Host and fingerprint tell requests apart. The host's number comes from a bounded map before the
+//! table; the request is inserted unless it is there, and SQLite says which were not.
+
+use std::collections::HashMap;
+
+use neap_core::{CanonicalUrl, HostId, JobId, RequestId};
+use sqlx::{Row, SqliteConnection};
+use url::Position;
+
+use crate::fingerprint::partition;
+use crate::values::Shape;
+
+/// A URL to be asked for.
+pub(crate) struct Found<'a> {
+    pub(crate) job: JobId,
+    pub(crate) host: HostId,
+    pub(crate) fingerprint: i64,
+    pub(crate) priority: i32,
+    pub(crate) depth: u32,
+    pub(crate) parent: Option<RequestId>,
+    pub(crate) url: &'a CanonicalUrl,
+}
+
+/// A request that was not there before.
+pub(crate) struct New {
+    pub(crate) request: RequestId,
+    pub(crate) job: JobId,
+    pub(crate) host: HostId,
+    pub(crate) priority: i32,
+}
+
+static INSERT: Shape = Shape::new(
+    "INSERT INTO requests (host_id, fingerprint, job_id, priority, depth, parent_id, url) VALUES ",
+    "(?,?,?,?,?,?,?)",
+    " ON CONFLICT DO NOTHING RETURNING request_id, job_id, host_id, priority",
+);
+
+/// Inserts what is not there yet; what that was.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    found: &[Found<'_>],
+) -> Result<Vec<New>, sqlx::Error> {
+    let bind = |row: &Found<'_>, args: &mut crate::values::Args| {
+        args.int(row.host.0)
+            .int(row.fingerprint)
+            .int(row.job.0)
+            .int(i64::from(row.priority));
+        args.int(i64::from(row.depth))
+            .maybe_int(row.parent.map(|parent| parent.0));
+        args.text(row.url.as_str());
+    };
+    let rows = INSERT.fetch(connection, found, bind).await?;
+    Ok(rows.iter().map(new).collect())
+}
+
+fn new(row: &sqlx::sqlite::SqliteRow) -> New {
+    New {
+        request: RequestId(row.get(0)),
+        job: JobId(row.get(1)),
+        host: HostId(row.get(2)),
+        priority: row.get(3),
+    }
+}
+
+static UNHOP: Shape = Shape::new(
+    "UPDATE requests SET is_hop = 0 WHERE is_hop = 1 AND (host_id, fingerprint) IN (VALUES ",
+    "(?,?)",
+    ")",
+);
+
+/// Marks what redirects alone had led to as asked for itself. `requests_hop` finds it: only hops are
+/// looked through.
+pub(crate) async fn unhop(
+    connection: &mut SqliteConnection,
+    found: &[Found<'_>],
+) -> Result<u64, sqlx::Error> {
+    UNHOP
+        .execute(connection, found, |row, args| {
+            args.int(row.host.0).int(row.fingerprint);
+        })
+        .await
+}
+
+/// The host of a canonical URL as [`neap_core::Host::as_str`] writes it, without a copy.
+pub(crate) fn host_name(url: &CanonicalUrl) -> &str {
+    &url.url()[..Position::BeforePath]
+}
+
+/// Numbers of hosts, by name. When it is full it forgets all and learns again from the table.
+#[derive(Default)]
+pub(crate) struct HostNumbers {
+    by_name: HashMap<Box<str>, HostId>,
+}
+
+static SELECT_HOSTS: Shape =
+    Shape::new("SELECT host_id, name FROM hosts WHERE name IN (", "?", ")");
+static INSERT_HOSTS: Shape = Shape::new(
+    "INSERT INTO hosts (name, partition) VALUES ",
+    "(?,?)",
+    " ON CONFLICT DO NOTHING RETURNING host_id, name",
+);
+
+impl HostNumbers {
+    /// Names that are kept: some 10 MB of them.
+    const MOST: usize = 100_000;
+
+    /// Makes sure that all hosts of `urls` have a number.
+    pub(crate) async fn learn<'a>(
+        &mut self,
+        connection: &mut SqliteConnection,
+        urls: impl Iterator<Item = &'a CanonicalUrl> + Clone,
+    ) -> Result<(), sqlx::Error> {
+        if self.by_name.len() > HostNumbers::MOST {
+            self.by_name.clear();
+        }
+        let missing = self.missing(urls.clone());
+        let rows = SELECT_HOSTS.fetch(connection, &missing, |name, args| {
+            args.text(name);
+        });
+        self.remember(&rows.await?);
+        let missing = self.missing(urls);
+        let rows = INSERT_HOSTS.fetch(connection, &missing, |name, args| {
+            args.text(name).int(partition(name));
+        });
+        self.remember(&rows.await?);
+        Ok(())
+    }
+
+    /// The number of a URL's host, which must have been learned.
+    pub(crate) fn get(&self, url: &CanonicalUrl) -> HostId {
+        *self
+            .by_name
+            .get(host_name(url))
+            .expect("learn is called with every URL before")
+    }
+
+    fn missing<'a>(&self, urls: impl Iterator<Item = &'a CanonicalUrl>) -> Vec<&'a str> {
+        let unknown = urls
+            .map(host_name)
+            .filter(|name| !self.by_name.contains_key(*name));
+        let mut names: Vec<&str> = unknown.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn remember(&mut self, rows: &[sqlx::sqlite::SqliteRow]) {
+        for row in rows {
+            self.by_name
+                .insert(row.get::<&str, _>(1).into(), HostId(row.get(0)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_that_of_the_core() {
+        for url in [
+            "http://a.example/x?y",
+            "https://a.example:8443/",
+            "http://[::1]:8080/a",
+        ] {
+            let url = CanonicalUrl::parse(url).unwrap();
+            assert_eq!(host_name(&url), url.host().as_str());
+        }
+    }
+}

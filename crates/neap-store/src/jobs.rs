@@ -1,0 +1,204 @@
+//! Which jobs are there, and how far are they?
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use neap_core::job::Job;
+use neap_core::{JobId, UnixMs};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection, Row, SqliteExecutor};
+
+use crate::{Store, StoreError};
+
+/// One round of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Its number.
+    pub job_id: JobId,
+    /// Its name.
+    pub name: String,
+    /// Which round of that name it is, from 1.
+    pub round: u32,
+    /// What it asks for.
+    pub spec: Job,
+    /// What its scope is measured from; for [`neap_core::scope::Scope::from_roots`].
+    pub scope_roots: BTreeSet<String>,
+    /// Whether it is worked on.
+    pub state: JobState,
+    /// When it was submitted.
+    pub submitted: UnixMs,
+    /// When it was finished.
+    pub finished: Option<UnixMs>,
+    /// How far it is.
+    pub counts: Counts,
+}
+
+/// Whether a round of a job is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It is, whenever a run takes it up.
+    Unfinished,
+    /// Nothing is left to do.
+    Finished,
+    /// A later round took its place before it was finished.
+    Replaced,
+}
+
+/// Requests of a job by state; together they are all that it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Can be asked for now; those in flight as well.
+    pub ready: u64,
+    /// Failed and will be asked for again.
+    pub waiting: u64,
+    /// Answered for good.
+    pub done: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Will not be asked for.
+    pub skipped: u64,
+    /// Of those done, those whose answer was no redirect.
+    pub pages: u64,
+}
+
+impl Counts {
+    /// Requests that still have to be asked for.
+    pub fn open(&self) -> u64 {
+        self.ready + self.waiting
+    }
+
+    /// All requests of the job.
+    pub fn total(&self) -> u64 {
+        self.open() + self.done + self.failed + self.skipped
+    }
+}
+
+impl Store {
+    /// The newest round of a job.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn latest_round(&self, name: &str) -> Result<Option<JobRow>, StoreError> {
+        let rows = self.read_jobs(LATEST, Some(name)).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The jobs that a run can take up, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn unfinished_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        self.read_jobs(UNFINISHED, None).await
+    }
+
+    /// Every round of every job, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        self.read_jobs(ALL, None).await
+    }
+
+    /// One round of a job.
+    ///
+    /// # Errors
+    /// [`StoreError::Unexpected`] if there is none with that number.
+    pub async fn job(&self, job: JobId) -> Result<JobRow, StoreError> {
+        let rows = self.read_jobs(BY_ID, Some(&job.to_string())).await?;
+        let none = || StoreError::Unexpected(format!("there is no job {job}"));
+        rows.into_iter().next().ok_or_else(none)
+    }
+
+    /// Replaces what a job asks for; its scope and its requests stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written; then nothing has happened.
+    pub async fn update_spec(&self, job: JobId, spec: &Job) -> Result<(), StoreError> {
+        let sql = || StoreError::sql(self.path());
+        let spec = serde_json::to_string(spec).expect("a job has no keys that JSON cannot write");
+        let mut connection = self.connect().await?;
+        sqlx::query("UPDATE jobs SET spec = ? WHERE job_id = ?")
+            .bind(spec)
+            .bind(job.0)
+            .execute(&mut connection)
+            .await
+            .map_err(sql())?;
+        connection.close().await.map_err(sql())
+    }
+
+    async fn read_jobs(
+        &self,
+        sql: &'static str,
+        key: Option<&str>,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let mut connection = self.connect().await?;
+        let rows = read(&mut connection, self.path(), sql, key).await?;
+        connection
+            .close()
+            .await
+            .map_err(StoreError::sql(self.path()))?;
+        Ok(rows)
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT job_id, name, round, spec, scope_roots, state, submitted_ms, finished_ms,
+             ready, waiting, done, failed, skipped, pages FROM jobs ",
+            $rest
+        )
+    };
+}
+const LATEST: &str = select!("WHERE name = ? ORDER BY round DESC LIMIT 1");
+const UNFINISHED: &str = select!("WHERE state = 0 ORDER BY job_id");
+const BY_ID: &str = select!("WHERE job_id = CAST(? AS INTEGER)");
+/// Every round of every job.
+pub(crate) const ALL: &str = select!("ORDER BY job_id");
+
+/// Reads jobs with one of the texts above.
+pub(crate) async fn read(
+    executor: impl SqliteExecutor<'_>,
+    path: &Path,
+    sql: &'static str,
+    key: Option<&str>,
+) -> Result<Vec<JobRow>, StoreError> {
+    let mut query = sqlx::query(sql);
+    if let Some(key) = key {
+        query = query.bind(key.to_owned());
+    }
+    let rows = query
+        .fetch_all(executor)
+        .await
+        .map_err(StoreError::sql(path))?;
+    rows.iter().map(job_row).collect()
+}
+
+fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
+    let name: String = row.get(1);
+    let unexpected =
+        |error: serde_json::Error| StoreError::Unexpected(format!("job {name}: {error}"));
+    let count = |at: usize| row.get::<i64, _>(at).unsigned_abs();
+    Ok(JobRow {
+        job_id: JobId(row.get(0)),
+        round: row.get(2),
+        spec: serde_json::from_str(row.get(3)).map_err(unexpected)?,
+        scope_roots: serde_json::from_str(row.get(4)).map_err(unexpected)?,
+        state: match row.get::<i64, _>(5) {
+            0 => JobState::Unfinished,
+            1 => JobState::Finished,
+            _ => JobState::Replaced,
+        },
+        submitted: UnixMs(row.get(6)),
+        finished: row.get::<Option<i64>, _>(7).map(UnixMs),
+        counts: Counts {
+            ready: count(8),
+            waiting: count(9),
+            done: count(10),
+            failed: count(11),
+            skipped: count(12),
+            pages: count(13),
+        },
+        name,
+    })
+}

@@ -1,0 +1,54 @@
+//! Remembers: jobs, requests, attempts and pages in SQLite, bodies in WARC segments; the only SQL.
+//!
+//! A [`Store`] is opened, submitted to and locked; a [`Writer`] takes [`Command`]s of the one run that
+//! holds the lock and answers with [`Event`]s once they are durable; any number of [`Reader`]s look on.
+//! Everything that is written is written in batches, so that another database can take SQLite's place.
+
+mod batch;
+mod checkpoint;
+mod commit;
+mod discover;
+mod error;
+mod fingerprint;
+mod jobs;
+mod lock;
+mod migrate;
+mod open;
+mod query;
+mod reader;
+mod recover;
+pub mod segments;
+mod submit;
+mod values;
+mod writer;
+
+pub use batch::{
+    Attempt, Command, Event, HostRow, Lease, Link, MAX_ERROR_BYTES, Page, Position, Ready,
+    ReadyHost, Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer,
+    Skipped,
+};
+pub use error::StoreError;
+pub use jobs::{Counts, JobRow, JobState};
+pub use lock::RunLock;
+pub use open::{Access, OLDEST_SQLITE, Store};
+pub use query::{Rows, Value};
+pub use reader::{HostSummary, Reader};
+pub use recover::{LOST_ALONE_MAX, Recovered, Run};
+pub use submit::{Submission, Submitted};
+pub use writer::{Settings, Writer, WriterHandle};
+
+use neap_core::UnixMs;
+
+/// The wall clock. Only rows are stamped with it; nothing is decided by it.
+pub(crate) fn now() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMs(since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }))
+}
+
+/// A moment as RFC 3339 writes it, in UTC with milliseconds.
+pub(crate) fn rfc3339(at: UnixMs) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}

@@ -1,0 +1,97 @@
+//! Who works on this store?
+//!
+//! One run at a time holds a lock on `<store>.lock`. The kernel lets go of it when the process dies, however
+//! it dies; what is written in the file is for people.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use neap_core::UnixMs;
+use sqlx::Connection;
+
+use crate::open::beside;
+use crate::{Store, StoreError, rfc3339};
+
+/// The right to run on a store; held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl Store {
+    /// Takes the lock for a run that starts at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] with what the other run says about itself.
+    pub async fn lock(&self, now: UnixMs) -> Result<RunLock, StoreError> {
+        let path = beside(self.path(), ".lock");
+        let io = || StoreError::io(&path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(io())?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Held {
+                    path: self.path().to_owned(),
+                    holder: read_holder(&mut file),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(io()(error)),
+        }
+        let line = format!(
+            "epoch {}, process {}, on {}, since {}\n",
+            self.next_epoch().await?,
+            std::process::id(),
+            node(),
+            rfc3339(now),
+        );
+        file.set_len(0)
+            .and_then(|()| file.write_all(line.as_bytes()))
+            .map_err(io())?;
+        Ok(RunLock { _file: file })
+    }
+
+    /// The epoch that the next run will have; sure only while the lock is held.
+    async fn next_epoch(&self) -> Result<i64, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let epoch = sqlx::query_scalar("SELECT coalesce(max(epoch), 0) + 1 FROM runs")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(epoch)
+    }
+}
+
+/// What the holder wrote, in one printable line.
+fn read_holder(file: &mut File) -> String {
+    /// Longest line that is shown, in bytes.
+    const MOST: u64 = 200;
+    let mut bytes = Vec::new();
+    let read = file.take(MOST).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let line: String = text.trim().chars().filter(|c| !c.is_control()).collect();
+    if read.is_err() || line.is_empty() {
+        "it does not say which".to_owned()
+    } else {
+        line
+    }
+}
+
+/// The name of this machine, for people.
+pub(crate) fn node() -> String {
+    let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"));
+    let name = name
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        "an unnamed machine".to_owned()
+    } else {
+        name.to_owned()
+    }
+}

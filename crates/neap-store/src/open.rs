@@ -1,0 +1,280 @@
+//! Is this file a store, and may this program write it?
+//!
+//! The file's own header is read before SQLite is let near it, so that whatever turns out to be something
+//! else is left exactly as it was. A new store is built under another name and linked into place when
+//! it is complete: there is no moment at which half a store can be found.
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::StoreError;
+use crate::fingerprint::Fingerprinter;
+use crate::migrate::{APPLICATION_ID, KNOWN_VERSION, MIGRATIONS, migrate, version};
+use crate::values::PREPARED_STATEMENTS;
+
+/// The oldest SQLite that is used: earlier ones can damage a database when a write-ahead log is reset
+/// while another connection reads (<https://sqlite.org/wal.html#walresetbug>).
+pub const OLDEST_SQLITE: &str = "3.51.3";
+
+/// How long a connection waits for another one that writes. A million URLs are submitted in one
+/// transaction, which takes some ten seconds; a run must outlast that.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whether a store is created where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A missing or empty file becomes a store.
+    Create,
+    /// Only what is there is opened.
+    Existing,
+}
+
+/// A store that can be written.
+#[derive(Clone)]
+pub struct Store {
+    path: PathBuf,
+    pub(crate) fingerprinter: Fingerprinter,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays out of logs.
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store at `path`, migrating it if an earlier neap wrote it.
+    ///
+    /// # Errors
+    /// The variant says why it cannot be opened; unless it is about the file system, the file is as it
+    /// was before.
+    pub async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
+        check_sqlite().await?;
+        match (inspect(path), access) {
+            (Ok(()), _) => {}
+            (Err(StoreError::Missing { .. } | StoreError::Empty { .. }), Access::Create) => {
+                create(path).await?;
+            }
+            (Err(error), _) => return Err(error),
+        }
+        let mut connection = connect(path).await?;
+        let found = version(&mut connection)
+            .await
+            .map_err(StoreError::sql(path))?;
+        if found > KNOWN_VERSION {
+            return Err(newer(path, found));
+        }
+        migrate(&mut connection, MIGRATIONS)
+            .await
+            .map_err(StoreError::sql(path))?;
+        let fingerprinter = read_key(&mut connection, path).await?;
+        connection.close().await.map_err(StoreError::sql(path))?;
+        Ok(Store {
+            path: path.to_owned(),
+            fingerprinter,
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection of its own that may write.
+    pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        connect(&self.path).await
+    }
+}
+
+/// Checks what a file is without changing it.
+pub(crate) fn inspect(path: &Path) -> Result<(), StoreError> {
+    /// Start of every SQLite database, and where its header keeps two numbers
+    /// (<https://sqlite.org/fileformat.html>, section 1.3).
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    const USER_VERSION_AT: usize = 60;
+    const APPLICATION_ID_AT: usize = 68;
+
+    let mut header = Vec::new();
+    match std::fs::File::open(path) {
+        Ok(file) => file
+            .take(100)
+            .read_to_end(&mut header)
+            .map_err(StoreError::io(path))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(StoreError::io(path)(error)),
+    };
+    if header.is_empty() {
+        return Err(StoreError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    if header.len() < 100 || !header.starts_with(MAGIC) {
+        return Err(StoreError::NotSqlite {
+            path: path.to_owned(),
+        });
+    }
+    let number = |at: usize| {
+        let bytes = header[at..at + 4]
+            .try_into()
+            .expect("four bytes of a hundred");
+        i64::from(i32::from_be_bytes(bytes))
+    };
+    if number(APPLICATION_ID_AT) != APPLICATION_ID {
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    if number(USER_VERSION_AT) > KNOWN_VERSION {
+        return Err(newer(path, number(USER_VERSION_AT)));
+    }
+    Ok(())
+}
+
+/// Builds a store under another name and gives it its own once it is complete.
+async fn create(path: &Path) -> Result<(), StoreError> {
+    let draft = beside(path, &format!(".new-{}", std::process::id()));
+    let _ = std::fs::remove_file(&draft);
+    let sql = StoreError::sql(path);
+    let built = async {
+        let options = SqliteConnectOptions::new()
+            .filename(&draft)
+            .create_if_missing(true);
+        let mut connection = options.connect().await?;
+        migrate(&mut connection, MIGRATIONS).await?;
+        let key = data_encoding::HEXLOWER.encode(uuid::Uuid::new_v4().as_bytes());
+        sqlx::query("INSERT INTO store_meta (name, value) VALUES ('fingerprint_key', ?)")
+            .bind(key)
+            .execute(&mut connection)
+            .await?;
+        connection.close().await
+    };
+    let placed = match built.await {
+        Ok(()) => place(&draft, path).map_err(StoreError::io(path)),
+        Err(error) => Err(sql(error)),
+    };
+    let _ = std::fs::remove_file(&draft);
+    placed
+}
+
+/// Gives a complete draft its name, unless another process was faster.
+fn place(draft: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::File::open(draft)?.sync_all()?;
+    let is_empty = std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
+    if is_empty {
+        std::fs::rename(draft, path)?;
+    } else {
+        match std::fs::hard_link(draft, path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            // Not every file system has links.
+            Err(_) => std::fs::rename(draft, path)?,
+        }
+    }
+    sync_directory(path)
+}
+
+/// Makes the name of a new file as durable as its content.
+pub(crate) fn sync_directory(file: &Path) -> std::io::Result<()> {
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    std::fs::File::open(directory)?.sync_all()
+}
+
+/// A path with something added to its last part.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(false)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "MEMORY")
+        .pragma("wal_autocheckpoint", "0")
+        .statement_cache_capacity(PREPARED_STATEMENTS)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(StoreError::sql(path))
+}
+
+async fn check_sqlite() -> Result<(), StoreError> {
+    let memory = Path::new(":memory:");
+    let sql = || StoreError::sql(memory);
+    let mut connection = SqliteConnection::connect("sqlite::memory:")
+        .await
+        .map_err(sql())?;
+    let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(sql())?;
+    connection.close().await.map_err(sql())?;
+    if version_numbers(&found) < version_numbers(OLDEST_SQLITE) {
+        return Err(StoreError::SqliteTooOld {
+            found,
+            needed: OLDEST_SQLITE,
+        });
+    }
+    Ok(())
+}
+
+fn version_numbers(version: &str) -> Vec<u32> {
+    version
+        .split('.')
+        .map(|part| part.parse().unwrap_or(0))
+        .collect()
+}
+
+async fn read_key(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Fingerprinter, StoreError> {
+    let key: String =
+        sqlx::query_scalar("SELECT value FROM store_meta WHERE name = 'fingerprint_key'")
+            .fetch_one(connection)
+            .await
+            .map_err(StoreError::sql(path))?;
+    let key = data_encoding::HEXLOWER.decode(key.as_bytes()).ok();
+    let key = key.and_then(|key| <[u8; 16]>::try_from(key).ok());
+    let broken = || StoreError::Unexpected("the fingerprint key is not 16 bytes".to_owned());
+    Ok(Fingerprinter::new(key.ok_or_else(broken)?))
+}
+
+pub(crate) fn newer(path: &Path, version: i64) -> StoreError {
+    StoreError::Newer {
+        path: path.to_owned(),
+        version,
+        known: KNOWN_VERSION,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_linked_sqlite_is_new_enough() {
+        check_sqlite().await.unwrap();
+        assert!(version_numbers("3.40.1") < version_numbers(OLDEST_SQLITE));
+        assert!(version_numbers("3.100.0") > version_numbers(OLDEST_SQLITE));
+    }
+}

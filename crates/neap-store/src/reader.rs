@@ -1,0 +1,172 @@
+//! What can be seen of a store from outside, while a run writes?
+//!
+//! Everything that is committed. Readers take no lock and keep nobody waiting; each query sees the store
+//! as it was when the query began.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use neap_core::{CanonicalUrl, JobId};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Row, SqlitePool};
+
+use crate::StoreError;
+use crate::jobs::{self, JobRow};
+use crate::migrate::{KNOWN_VERSION, version};
+use crate::open::{inspect, newer};
+use crate::segments::{StoredBody, directory_of, read};
+
+/// Connections: one that reads rows, and one for what is asked meanwhile.
+const CONNECTIONS: u32 = 2;
+
+/// A store that can only be read.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    path: PathBuf,
+    pool: SqlitePool,
+}
+
+/// How one host does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostSummary {
+    /// Scheme, name and port.
+    pub host: String,
+    /// The learned limit at its latest attempt, in requests in flight.
+    pub concurrency_limit: Option<f64>,
+    /// Requests that can be asked for now.
+    pub ready: u64,
+    /// Requests that will be asked for again.
+    pub waiting: u64,
+    /// Requests that are answered for good.
+    pub done: u64,
+    /// Requests that were given up.
+    pub failed: u64,
+    /// Attempts at its requests.
+    pub attempts: u64,
+    /// Attempts that were answered 502, 503, 504 or 520 to 524.
+    pub gateway_errors: u64,
+    /// Attempts that were answered 502.
+    pub http_502: u64,
+    /// Attempts that ended in a timeout.
+    pub timeouts: u64,
+}
+
+impl Reader {
+    /// Opens a store for reading.
+    ///
+    /// # Errors
+    /// As [`crate::Store::open`], and [`StoreError::Older`] for a store that must be migrated first.
+    pub async fn open(path: &Path) -> Result<Reader, StoreError> {
+        inspect(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(10))
+            .foreign_keys(false)
+            .pragma("query_only", "ON")
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy_with(options);
+        let sql = || StoreError::sql(path);
+        let mut connection = pool.acquire().await.map_err(sql())?;
+        let found = version(&mut connection).await.map_err(sql())?;
+        drop(connection);
+        if found > KNOWN_VERSION {
+            return Err(newer(path, found));
+        }
+        if found < KNOWN_VERSION {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                version: found,
+                known: KNOWN_VERSION,
+            });
+        }
+        Ok(Reader {
+            path: path.to_owned(),
+            pool,
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Every round of every job, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        jobs::read(&self.pool, &self.path, jobs::ALL, None).await
+    }
+
+    /// How each host does, those with the most requests left first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn hosts(&self, most: usize) -> Result<Vec<HostSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT host, concurrency_limit, ready, waiting, done, failed, attempts, gateway_errors,
+             http_502, timeouts FROM host_health ORDER BY ready + waiting DESC, done DESC, host LIMIT ?",
+        )
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::sql(&self.path))?;
+        let summary = |row: &sqlx::sqlite::SqliteRow| {
+            let count = |at: usize| row.get::<i64, _>(at).unsigned_abs();
+            HostSummary {
+                host: row.get(0),
+                concurrency_limit: row.get(1),
+                ready: count(2),
+                waiting: count(3),
+                done: count(4),
+                failed: count(5),
+                attempts: count(6),
+                gateway_errors: count(7),
+                http_502: count(8),
+                timeouts: count(9),
+            }
+        };
+        Ok(rows.iter().map(summary).collect())
+    }
+
+    /// The newest stored answer to a URL, wherever its redirects led; of one job, or of any. `None` if
+    /// there is no such page or its body was not kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is there and cannot be read.
+    pub async fn body(
+        &self,
+        url: &CanonicalUrl,
+        job: Option<JobId>,
+    ) -> Result<Option<StoredBody>, StoreError> {
+        // By host first: there is an index for it, and none on the URL.
+        let row = sqlx::query(
+            "SELECT p.segment, p.segment_offset, p.segment_bytes
+             FROM hosts h JOIN requests r ON r.host_id = h.host_id
+             JOIN results p ON p.request_id = r.request_id
+             WHERE h.name = ?1 AND r.url = ?2 AND (?3 IS NULL OR r.job_id = ?3)
+               AND p.segment IS NOT NULL
+             ORDER BY p.fetched_at DESC LIMIT 1",
+        )
+        .bind(url.host().as_str())
+        .bind(url.as_str())
+        .bind(job.map(|job| job.0))
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StoreError::sql(&self.path))?;
+        let Some(row) = row else { return Ok(None) };
+        let path = directory_of(&self.path).join(row.get::<&str, _>(0));
+        let (offset, length) = (row.get::<i64, _>(1), row.get::<i64, _>(2));
+        let job = move || read(&path, offset.unsigned_abs(), length.unsigned_abs());
+        let body = tokio::task::spawn_blocking(job).await;
+        body.map_err(|error| StoreError::Unexpected(error.to_string()))?
+            .map(Some)
+    }
+}

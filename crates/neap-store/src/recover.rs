@@ -1,0 +1,164 @@
+//! What did the last run leave behind?
+//!
+//! A run that was killed leaves requests in flight and a segment with a tail that belongs to nothing. The
+//! next one takes over at once: the lock says that the other is dead. What was in flight becomes an
+//! attempt with cause `lost`, which is not charged; what was in flight *alone* and is lost for the
+//! third time killed the process itself, and is given up as `quarantined`.
+
+use std::fs::OpenOptions;
+
+use neap_core::{Epoch, UnixMs};
+use sqlx::{Connection, Row, SqliteConnection};
+
+use crate::lock::node;
+use crate::segments::directory_of;
+use crate::{RunLock, Store, StoreError};
+
+/// Losses of a request that was in flight alone, after which it is given up. Alone, because a process that
+/// dies with 64 requests in flight has one culprit at most; three, because machines lose power too.
+pub const LOST_ALONE_MAX: i64 = 3;
+
+/// One run, from now on the only one that may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its fence.
+    pub epoch: Epoch,
+    /// What it found of those before it.
+    pub recovered: Recovered,
+}
+
+/// What a run found of those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Requests that were in flight when their run died; they are ready again.
+    pub lost: u64,
+    /// Of the lost ones, those that were given up.
+    pub quarantined: u64,
+    /// Segment files that had a tail that belongs to nothing.
+    pub truncated_segments: u64,
+}
+
+impl Store {
+    /// Begins a run, and takes over from runs that died.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written; then nothing has happened.
+    pub async fn begin_run(&self, _lock: &RunLock, now: UnixMs) -> Result<Run, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let mut transaction = connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(sql())?;
+        let mut recovered = recover_requests(&mut transaction).await.map_err(sql())?;
+        recovered.truncated_segments = self.seal_segments(&mut transaction, now).await?;
+        let epoch = insert_run(&mut transaction, now).await.map_err(sql())?;
+        transaction.commit().await.map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(Run {
+            epoch: Epoch(epoch),
+            recovered,
+        })
+    }
+
+    /// Cuts the segments of dead runs to what is committed and seals them; how many were cut. Cutting
+    /// again after a crash in between does no harm.
+    async fn seal_segments(
+        &self,
+        connection: &mut SqliteConnection,
+        now: UnixMs,
+    ) -> Result<u64, StoreError> {
+        let sql = || StoreError::sql(self.path());
+        let open = sqlx::query("SELECT file, file_bytes FROM segments WHERE sealed_ms IS NULL")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(sql())?;
+        let mut truncated = 0;
+        for row in open {
+            let path = directory_of(self.path()).join(row.get::<&str, _>(0));
+            let committed = row.get::<i64, _>(1).unsigned_abs();
+            let Ok(file) = OpenOptions::new().write(true).open(&path) else {
+                tracing::warn!(path = %path.display(), "a segment file is gone; its bodies are lost");
+                continue;
+            };
+            let found = file.metadata().map_err(StoreError::io(&path))?.len();
+            if found > committed {
+                file.set_len(committed).map_err(StoreError::io(&path))?;
+                file.sync_all().map_err(StoreError::io(&path))?;
+                truncated += 1;
+            } else if found < committed {
+                tracing::warn!(path = %path.display(), found, committed, "a segment file is cut short");
+            }
+        }
+        sqlx::query("UPDATE segments SET sealed_ms = ? WHERE sealed_ms IS NULL")
+            .bind(now.0)
+            .execute(connection)
+            .await
+            .map_err(sql())?;
+        Ok(truncated)
+    }
+}
+
+/// Turns what is in flight into lost attempts.
+async fn recover_requests(connection: &mut SqliteConnection) -> Result<Recovered, sqlx::Error> {
+    let lost = sqlx::query(
+        "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, cause, fault,
+             is_charged, in_flight)
+         SELECT r.request_id, r.host_id, f.epoch, r.attempts + r.deferrals + r.lost + 1, f.started_ms,
+             10, 'lost', 'own', 0, CASE f.is_alone WHEN 1 THEN 1 END
+         FROM in_flight f JOIN requests r ON r.request_id = f.request_id
+         WHERE r.state IN (0, 4)",
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    sqlx::query(
+        "UPDATE requests SET lost = lost + 1
+         WHERE request_id IN (SELECT request_id FROM in_flight) AND state IN (0, 4)",
+    )
+    .execute(&mut *connection)
+    .await?;
+    let quarantined = sqlx::query(
+        "UPDATE requests SET state = 3, cause = 'quarantined'
+         WHERE request_id IN (SELECT request_id FROM in_flight WHERE is_alone = 1) AND state = 0
+           AND ? <= (SELECT count(*) FROM attempts a WHERE a.request_id = requests.request_id
+                     AND a.cause = 'lost' AND a.in_flight = 1)
+         RETURNING job_id, host_id",
+    )
+    .bind(LOST_ALONE_MAX)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &quarantined {
+        sqlx::query("UPDATE jobs SET ready = ready - 1, failed = failed + 1 WHERE job_id = ?")
+            .bind(row.get::<i64, _>(0))
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("UPDATE hosts SET failed = failed + 1 WHERE host_id = ?")
+            .bind(row.get::<i64, _>(1))
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("DELETE FROM in_flight")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE runs SET ending = 'lost' WHERE ended_ms IS NULL AND ending IS NULL")
+        .execute(connection)
+        .await?;
+    Ok(Recovered {
+        lost,
+        quarantined: quarantined.len() as u64,
+        truncated_segments: 0,
+    })
+}
+
+async fn insert_run(connection: &mut SqliteConnection, now: UnixMs) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO runs (epoch, node, pid, started_ms)
+         SELECT coalesce(max(epoch), 0) + 1, ?, ?, ? FROM runs RETURNING epoch",
+    )
+    .bind(node())
+    .bind(i64::from(std::process::id()))
+    .bind(now.0)
+    .fetch_one(connection)
+    .await
+}

@@ -1,0 +1,150 @@
+//! How do records get to a segment file, and when is that safe?
+//!
+//! Appended while the transaction is open, flushed before it is committed, and only then pointed at: a
+//! crash leaves at most a tail that belongs to nothing, which the next run cuts off.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use neap_core::Epoch;
+use sqlx::SqliteConnection;
+
+use super::warc::{Records, warcinfo};
+use crate::StoreError;
+use crate::commit::Trouble;
+use crate::now;
+use crate::open::sync_directory;
+
+/// Where a response is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) segment: i64,
+    pub(crate) offset: u64,
+    pub(crate) bytes: usize,
+}
+
+/// Appends records to the segments of one run.
+pub(crate) struct SegmentWriter {
+    directory: PathBuf,
+    epoch: Epoch,
+    limit_bytes: u64,
+    written: u32,
+    open: Option<OpenSegment>,
+}
+
+struct OpenSegment {
+    id: i64,
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    is_flushed: bool,
+}
+
+impl SegmentWriter {
+    pub(crate) fn new(directory: PathBuf, epoch: Epoch, limit_bytes: u64) -> SegmentWriter {
+        SegmentWriter {
+            directory,
+            epoch,
+            limit_bytes,
+            written: 0,
+            open: None,
+        }
+    }
+
+    /// Appends the records of one exchange, to a new file if the current one is full.
+    pub(crate) async fn append(
+        &mut self,
+        connection: &mut SqliteConnection,
+        records: &Records,
+    ) -> Result<Place, Trouble> {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.bytes >= self.limit_bytes)
+        {
+            self.seal(connection).await?;
+        }
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin(connection).await?,
+        };
+        let open = self.open.insert(open);
+        let offset = open.bytes;
+        open.append(&records.bytes)?;
+        Ok(Place {
+            segment: open.id,
+            offset,
+            bytes: records.response_bytes,
+        })
+    }
+
+    /// Makes all that was appended durable and notes how long the file is. To be called before each
+    /// commit.
+    pub(crate) async fn flush(&mut self, connection: &mut SqliteConnection) -> Result<(), Trouble> {
+        let Some(open) = self.open.as_mut().filter(|open| !open.is_flushed) else {
+            return Ok(());
+        };
+        open.file.sync_data().map_err(StoreError::io(&open.path))?;
+        open.is_flushed = true;
+        sqlx::query("UPDATE segments SET file_bytes = ? WHERE segment_id = ?")
+            .bind(open.bytes.cast_signed())
+            .bind(open.id)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Flushes and closes the current file; nothing is appended to it any more.
+    pub(crate) async fn seal(&mut self, connection: &mut SqliteConnection) -> Result<(), Trouble> {
+        self.flush(connection).await?;
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        sqlx::query("UPDATE segments SET sealed_ms = ? WHERE segment_id = ?")
+            .bind(now().0)
+            .bind(open.id)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn begin(&mut self, connection: &mut SqliteConnection) -> Result<OpenSegment, Trouble> {
+        self.written += 1;
+        let name = format!("neap-{:06}-{:05}.warc.gz", self.epoch.0, self.written);
+        let path = self.directory.join(&name);
+        std::fs::create_dir_all(&self.directory).map_err(StoreError::io(&self.directory))?;
+        let mut options = OpenOptions::new();
+        // Epochs are never used twice: what has this name is from a transaction that never was.
+        let file = options.write(true).create(true).truncate(true).open(&path);
+        let file = file.map_err(StoreError::io(&path))?;
+        sync_directory(&path).map_err(StoreError::io(&path))?;
+        let id = sqlx::query_scalar(
+            "INSERT INTO segments (file, epoch, file_bytes) VALUES (?, ?, 0) RETURNING segment_id",
+        )
+        .bind(&name)
+        .bind(self.epoch.0)
+        .fetch_one(connection)
+        .await?;
+        let mut open = OpenSegment {
+            id,
+            path,
+            file,
+            bytes: 0,
+            is_flushed: false,
+        };
+        open.append(&warcinfo(&name, now()))?;
+        Ok(open)
+    }
+}
+
+impl OpenSegment {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.is_flushed = false;
+        self.file
+            .write_all(bytes)
+            .map_err(StoreError::io(&self.path))?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}

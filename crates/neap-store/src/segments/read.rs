@@ -1,0 +1,96 @@
+//! How is a stored body read back?
+//!
+//! One gzip member from a known offset, inflated within bounds, its three heads taken apart. Whatever does
+//! not fit is [`StoreError::Damaged`] with the file's name, never a wrong body.
+
+use std::borrow::Cow;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use neap_core::job::MAX_BODY_CEILING;
+
+use crate::StoreError;
+
+/// Longest heads of a stored response, in bytes: three times what an answer's header may have.
+const MAX_HEADS_BYTES: u64 = 1 << 20;
+
+/// A stored answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBody {
+    /// The status code.
+    pub status: u16,
+    /// Status line and header as stored, without the empty line at its end.
+    pub head: String,
+    /// The payload as sent.
+    pub payload: Bytes,
+    /// `Content-Encoding`: the codings that the payload still has.
+    pub content_encoding: Option<String>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+}
+
+/// Reads the response record at `offset` of a segment file.
+pub(crate) fn read(path: &Path, offset: u64, length: u64) -> Result<StoredBody, StoreError> {
+    let damaged = |what: &str| StoreError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
+    let record = inflate(path, offset, length)?;
+    let (warc_head, block) =
+        split_head(&record).ok_or_else(|| damaged("there is no WARC record at that place"))?;
+    if !warc_head.starts_with("WARC/1.1\r\n") {
+        return Err(damaged("there is no WARC record at that place"));
+    }
+    let block_bytes = header(&warc_head, "content-length").and_then(|text| text.parse().ok());
+    let block = block_bytes
+        .and_then(|bytes: usize| block.get(..bytes))
+        .ok_or_else(|| damaged("the WARC record is cut short"))?;
+    let (head, payload) = split_head(block).ok_or_else(|| damaged("the record holds no HTTP"))?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok(StoredBody {
+        status: status.ok_or_else(|| damaged("the record holds no HTTP"))?,
+        content_encoding: header(&head, "content-encoding").map(str::to_owned),
+        content_type: header(&head, "content-type").map(str::to_owned),
+        payload: Bytes::copy_from_slice(payload),
+        head: head.into_owned(),
+    })
+}
+
+fn inflate(path: &Path, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+    let damaged = |error: std::io::Error| StoreError::Damaged {
+        path: path.to_owned(),
+        what: error.to_string(),
+    };
+    let mut file = std::fs::File::open(path).map_err(damaged)?;
+    file.seek(SeekFrom::Start(offset)).map_err(damaged)?;
+    let mut record = Vec::new();
+    let decoder = GzDecoder::new(file.take(length));
+    let most = MAX_BODY_CEILING + MAX_HEADS_BYTES;
+    decoder
+        .take(most)
+        .read_to_end(&mut record)
+        .map_err(damaged)?;
+    Ok(record)
+}
+
+/// Takes a head and what follows its empty line apart. Header values may hold any byte: what is no UTF-8
+/// shows as U+FFFD.
+fn split_head(bytes: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
+    let end = bytes
+        .windows(4)
+        .take(MAX_HEADS_BYTES as usize)
+        .position(|w| w == b"\r\n\r\n")?;
+    Some((String::from_utf8_lossy(&bytes[..end]), &bytes[end + 4..]))
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

@@ -1,0 +1,240 @@
+//! Who writes?
+//!
+//! One thread, from the start of a run to its end. It takes what waits, does it in one transaction, makes it
+//! durable and then says so: under load the batches grow and each flush to disk serves hundreds of
+//! pages, idle each command is committed at once. It is never aborted, so no transaction is cut off
+//! half way; it ends with [`Command::Close`], when every handle is gone, or when it cannot write.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sqlx::SqliteConnection;
+use tokio::sync::mpsc;
+
+use crate::batch::{Command, Event};
+use crate::checkpoint::{Checkpointer, close};
+use crate::commit::{Ledger, Trouble, commit};
+use crate::discover::HostNumbers;
+use crate::fingerprint::RecentLinks;
+use crate::segments::{SegmentWriter, directory_of};
+use crate::{Run, Store, StoreError, now};
+
+/// Commands that wait at most; who sends more waits as well, so that memory stays bounded.
+const QUEUE: usize = 4096;
+
+/// How the writer works. The default is what was measured to be good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Commands of one transaction at most. Default: 512.
+    pub batch_commands: usize,
+    /// How long commands are gathered while more keep coming. Default: 10 ms.
+    pub batch_time: Duration,
+    /// Bytes of the write-ahead log at which it is checkpointed. Default: 64 MiB.
+    pub wal_bytes: u64,
+    /// Bytes after which a new segment file is begun. Default: 1 GiB, as WARC 1.1 (annex C) advises.
+    pub segment_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            batch_commands: 512,
+            batch_time: Duration::from_millis(10),
+            wal_bytes: 64 << 20,
+            segment_bytes: 1 << 30,
+        }
+    }
+}
+
+/// Starts writers.
+#[derive(Debug)]
+pub struct Writer;
+
+/// Sends commands to a writer.
+#[derive(Debug, Clone)]
+pub struct WriterHandle {
+    commands: mpsc::Sender<Command>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Writer {
+    /// Starts the writer of a run. The receiver gets every event, the last of which is [`Event::Closed`] or
+    /// [`Event::Broken`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be opened once more.
+    pub async fn spawn(
+        store: &Store,
+        run: &Run,
+        settings: Settings,
+    ) -> Result<(WriterHandle, mpsc::UnboundedReceiver<Event>), StoreError> {
+        let mut connection = store.connect().await?;
+        let has_hops: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM requests WHERE is_hop = 1)")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(StoreError::sql(store.path()))?;
+        let directory = directory_of(store.path());
+        let ledger = Ledger {
+            path: store.path().to_owned(),
+            epoch: run.epoch,
+            fingerprinter: store.fingerprinter.clone(),
+            hosts: HostNumbers::default(),
+            recent: RecentLinks::new(),
+            segments: SegmentWriter::new(directory, run.epoch, settings.segment_bytes),
+            has_hops,
+            kept_skips: Default::default(),
+        };
+        let (commands, inbox) = mpsc::channel(QUEUE);
+        let (events, outbox) = mpsc::unbounded_channel();
+        let store = store.clone();
+        let io = StoreError::io(ledger.path.as_path());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(io)?;
+        let work = move || {
+            let work = Work {
+                ledger,
+                connection,
+                inbox,
+                events,
+                settings,
+            };
+            runtime.block_on(work.run(store));
+        };
+        let thread = std::thread::Builder::new()
+            .name("neap-writer".to_owned())
+            .spawn(work);
+        let thread =
+            thread.map_err(|error| StoreError::io(std::path::Path::new("thread"))(error))?;
+        Ok((
+            WriterHandle {
+                commands,
+                thread: Arc::new(Mutex::new(Some(thread))),
+            },
+            outbox,
+        ))
+    }
+}
+
+impl WriterHandle {
+    /// Sends a command, waiting while too many wait already.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`]; the last event says why.
+    pub async fn send(&self, command: Command) -> Result<(), StoreError> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| StoreError::Stopped)
+    }
+
+    /// Sends a command, or gives it back when too many wait already.
+    ///
+    /// # Errors
+    /// The command, and whether there is any sense in trying again.
+    pub fn try_send(&self, command: Command) -> Result<(), mpsc::error::TrySendError<Command>> {
+        self.commands.try_send(command)
+    }
+
+    /// Ends the run and waits until everything is written. To be called while the events are still received or
+    /// after that; a second call has nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] if the writer had stopped by itself; the last event says why.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let sent = self.send(Command::Close).await;
+        let thread = self
+            .thread
+            .lock()
+            .expect("nobody panics while holding it")
+            .take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            joined
+                .map_err(|_| StoreError::Stopped)?
+                .map_err(|_| StoreError::Stopped)?;
+        }
+        sent
+    }
+}
+
+/// The writer's own side.
+struct Work {
+    ledger: Ledger,
+    connection: SqliteConnection,
+    inbox: mpsc::Receiver<Command>,
+    events: mpsc::UnboundedSender<Event>,
+    settings: Settings,
+}
+
+impl Work {
+    async fn run(mut self, store: Store) {
+        let path = self.ledger.path.clone();
+        let events = self.events.clone();
+        let ended = match self.write_until_closed(&store).await {
+            Ok(()) => self.close().await,
+            Err(trouble) => Err(trouble),
+        };
+        let last = match ended {
+            Ok(()) => Event::Closed,
+            Err(Trouble::Sql(error)) => Event::Broken(StoreError::sql(&path)(error)),
+            Err(Trouble::Store(error)) => Event::Broken(error),
+        };
+        // Whoever does not listen any more does not need to know.
+        let _ = events.send(last);
+    }
+
+    async fn write_until_closed(&mut self, store: &Store) -> Result<(), Trouble> {
+        let mut checkpointer = Checkpointer::new(store, self.settings.wal_bytes).await?;
+        let mut batch = Vec::with_capacity(self.settings.batch_commands);
+        let mut is_closing = false;
+        while !is_closing {
+            is_closing = self.gather(&mut batch).await;
+            for event in commit(&mut self.ledger, &mut self.connection, &mut batch).await? {
+                let _ = self.events.send(event);
+            }
+            checkpointer.tick().await;
+        }
+        checkpointer.stop().await;
+        Ok(())
+    }
+
+    /// Takes the first command and what waits behind it; whether it is time to close.
+    async fn gather(&mut self, batch: &mut Vec<Command>) -> bool {
+        let Some(first) = self.inbox.recv().await else {
+            return true;
+        };
+        let started = Instant::now();
+        let mut next = Some(first);
+        while let Some(command) = next {
+            let is_close = matches!(command, Command::Close);
+            batch.push(command);
+            if is_close {
+                self.inbox.close();
+                return true;
+            }
+            let is_full = batch.len() >= self.settings.batch_commands
+                || started.elapsed() >= self.settings.batch_time;
+            next = if is_full {
+                None
+            } else {
+                self.inbox.try_recv().ok()
+            };
+        }
+        false
+    }
+
+    async fn close(mut self) -> Result<(), Trouble> {
+        self.ledger.segments.seal(&mut self.connection).await?;
+        sqlx::query("UPDATE runs SET ended_ms = ?, ending = 'closed' WHERE epoch = ?")
+            .bind(now().0)
+            .bind(self.ledger.epoch.0)
+            .execute(&mut self.connection)
+            .await?;
+        close(self.connection).await?;
+        Ok(())
+    }
+}
