@@ -17,11 +17,12 @@ mod source;
 mod values;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use neap_core::job::Job;
 
-pub(crate) use self::compare::{Changes, compare};
-pub(crate) use self::input::{InputUrls, Malformed};
+pub(crate) use self::compare::compare;
+pub(crate) use self::input::InputUrls;
 pub(crate) use self::problem::JobFileError;
 
 use self::fields::{Fields, Override};
@@ -48,7 +49,30 @@ pub(crate) struct JobFile {
 /// # Errors
 /// Everything that is wrong with file and overrides. Nothing was done.
 pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<JobFile, JobFileError> {
-    let file = Source::read(path)?;
+    of_source(path, Source::read(path)?, overrides)
+}
+
+/// Reads the text of a job file that is not on the disk; paths in it are relative to that of `name`.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_text(
+    name: &str,
+    text: &str,
+    overrides: &[String],
+) -> Result<JobFile, JobFileError> {
+    of_source(Path::new(name), Source::of_text(name, text)?, overrides)
+}
+
+/// Reads a duration from the command line, written as in a job file: `30s`, `1h 30m`, `1d`.
+///
+/// # Errors
+/// Why it is none, and what to write instead.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    values::duration(text).map_err(|complaint| complaint.message)
+}
+
+fn of_source(path: &Path, file: Source, overrides: &[String]) -> Result<JobFile, JobFileError> {
     let overrides: Vec<Override> = overrides
         .iter()
         .map(|text| Override::read(text))

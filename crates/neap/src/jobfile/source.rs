@@ -50,12 +50,20 @@ impl Source {
         Source::of_bytes(&name, bytes)
     }
 
+    /// A job file that is not on the disk.
+    ///
+    /// # Errors
+    /// It is no text that a job file could be.
+    pub(super) fn of_text(name: &str, text: &str) -> Result<Source, JobFileError> {
+        Source::of_bytes(name, text.as_bytes().to_vec())
+    }
+
     /// The text of one `--set`.
     ///
     /// # Errors
     /// It holds control characters.
     pub(super) fn of_override(text: &str) -> Result<Source, JobFileError> {
-        Source::of_bytes("--set", text.as_bytes().to_vec())
+        Source::of_text("--set", text)
     }
 
     fn of_bytes(name: &str, bytes: Vec<u8>) -> Result<Source, JobFileError> {

@@ -2,8 +2,8 @@
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
+use super::compare::Changes;
 use super::*;
-use std::time::Duration;
 
 /// An error as a terminal without colours shows it, on lines that are long enough for any message.
 pub(super) fn shown(error: &JobFileError) -> String {
@@ -17,7 +17,7 @@ pub(super) fn shown(error: &JobFileError) -> String {
 }
 
 /// Reads a text as the job file `job.toml`.
-fn read_text(text: &str, overrides: &[&str]) -> Result<JobFile, JobFileError> {
+fn read_job(text: &str, overrides: &[&str]) -> Result<JobFile, JobFileError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("job.toml");
     std::fs::write(&path, text).unwrap();
@@ -29,12 +29,12 @@ const SMALLEST: &str = "neap = 1\n[input]\nurls = ['http://a.example/']\n";
 
 /// The smallest job with one more setting, `section.key = value`.
 fn with(setting: &str) -> Result<JobFile, JobFileError> {
-    read_text(&format!("{setting}\n{SMALLEST}"), &[])
+    read_job(&format!("{setting}\n{SMALLEST}"), &[])
 }
 
 #[test]
 fn the_smallest_job_has_every_default() {
-    let job = read_text(SMALLEST, &[]).unwrap().job;
+    let job = read_job(SMALLEST, &[]).unwrap().job;
     let urls: Vec<&str> = job.input.urls.iter().map(|url| url.as_str()).collect();
     assert_eq!(
         (job.name.as_str(), urls),
@@ -49,7 +49,7 @@ fn the_smallest_job_has_every_default() {
 
 #[test]
 fn every_key_of_a_job_can_be_written_and_every_known_key_is_one_of_a_job() {
-    let job = serde_json::to_value(read_text(SMALLEST, &[]).unwrap().job).unwrap();
+    let job = serde_json::to_value(read_job(SMALLEST, &[]).unwrap().job).unwrap();
     let mut of_job = vec!["neap".to_owned()];
     for (section, value) in job.as_object().unwrap() {
         match value.as_object() {
@@ -327,7 +327,7 @@ fn an_unknown_key_looks_like_this() {
     let text =
         "neap = 1\n[limits]\nper_host = 16                   # ceiling\nper_host_rte = \"5/s\"\n";
     let told = shown(
-        &read_text(
+        &read_job(
             &format!("{text}{}", "[input]\nurls = ['http://a.example/']"),
             &[],
         )
@@ -438,7 +438,7 @@ fn a_caret_marks_the_value_and_the_help_says_what_to_write() {
         ("neap = 1\nname = prices", "2:8", "prices", "must be quoted"),
         ("", "", "", "is empty"),
     ] {
-        let told = shown(&read_text(text, &[]).unwrap_err());
+        let told = shown(&read_job(text, &[]).unwrap_err());
         assert!(told.contains(says), "expected `{says}` in\n{told}");
         assert!(
             place.is_empty() || told.contains(&format!("job.toml:{place}]")),
@@ -472,7 +472,7 @@ fn what_is_missing_is_told_with_the_line_to_add() {
             "urls = [\"https://example.org/\"]",
         ),
     ] {
-        let told = shown(&read_text(text, &[]).unwrap_err());
+        let told = shown(&read_job(text, &[]).unwrap_err());
         assert!(told.contains(message) && told.contains(help), "{told}");
         assert!(told.contains("job.toml:1:1]"), "{told}");
     }
@@ -501,7 +501,7 @@ fn a_job_without_a_name_has_that_of_its_file() {
 #[test]
 fn all_that_is_wrong_is_told_at_once_and_in_order() {
     let text = "neap = 1\nfoo = 1\n[limits]\nper_host = 0\nbar = 2\n[input]\nurls = ['x', 'http://a.example/', 'y']";
-    let error = read_text(text, &["limits.delay=soon"]).unwrap_err();
+    let error = read_job(text, &["limits.delay=soon"]).unwrap_err();
     assert!(error.to_string().starts_with("6 problems in "), "{error}");
     let told = shown(&error);
     let at = |place: &str| {
@@ -519,7 +519,7 @@ fn all_that_is_wrong_is_told_at_once_and_in_order() {
     assert!(places.map(at).is_sorted(), "{told}");
 
     let many: String = (0..500).map(|n| format!("k{n} = 1\n")).collect();
-    let error = read_text(&format!("{many}{SMALLEST}"), &[]).unwrap_err();
+    let error = read_job(&format!("{many}{SMALLEST}"), &[]).unwrap_err();
     let told = shown(&error);
     assert!(error.to_string().starts_with("500 problems"), "{error}");
     assert_eq!(told.matches("unknown key").count(), problem::MAX_PROBLEMS);
@@ -532,14 +532,14 @@ fn a_secret_that_was_written_down_is_refused_and_not_shown() {
         "neap = 1\n[input]\nurls = ['https://a.example/']\n[identity]\nheaders = { Authorization = 'hunter2', x = 1 }",
         "neap = 1\n[input]\nurls = ['https://a.example/']\n[identity.headers]\ncookie = '''\nhunter2\n'''\ny = 1",
     ] {
-        let told = shown(&read_text(text, &[]).unwrap_err());
+        let told = shown(&read_job(text, &[]).unwrap_err());
         assert!(
             told.contains("${env:") && told.contains("jobs are stored"),
             "{told}"
         );
         assert!(!told.contains("hunter2"), "{told}");
     }
-    let told = shown(&read_text(SMALLEST, &["identity.headers.x-api-key=hunter2"]).unwrap_err());
+    let told = shown(&read_job(SMALLEST, &["identity.headers.x-api-key=hunter2"]).unwrap_err());
     assert!(
         told.contains("${env:X_API_KEY}") && !told.contains("hunter2"),
         "{told}"
@@ -549,7 +549,7 @@ fn a_secret_that_was_written_down_is_refused_and_not_shown() {
 #[test]
 fn an_override_wins_over_the_file_and_the_last_one_over_others() {
     let text = "neap = 1\nname = 'a'\n[limits]\ndelay = 'nonsense'\nper_host = 3\n[identity.headers]\nAccept = 'a'\nx-b = 'b'\n[input]\nurls = ['http://a.example/']";
-    let job = read_text(
+    let job = read_job(
         text,
         &[
             "limits.delay=2s",
@@ -580,7 +580,7 @@ fn an_override_wins_over_the_file_and_the_last_one_over_others() {
         .collect();
     assert_eq!(headers, [("accept", "c"), ("x-b", "b")]);
 
-    let all = read_text(text, &["limits.delay=0s", "identity.headers={ x-c = 'c' }"])
+    let all = read_job(text, &["limits.delay=0s", "identity.headers={ x-c = 'c' }"])
         .unwrap()
         .job;
     assert_eq!(all.identity.headers.keys().collect::<Vec<_>>(), ["x-c"]);
@@ -617,7 +617,7 @@ fn a_wrong_override_is_shown_as_it_was_typed() {
         ("name=a\nb", "1:6", "not a name for a job"),
         ("name='a'\nlimits.delay='1s'", "1:6", "not a name for a job"),
     ] {
-        let told = shown(&read_text(SMALLEST, &[given]).unwrap_err());
+        let told = shown(&read_job(SMALLEST, &[given]).unwrap_err());
         assert!(told.contains(says), "expected `{says}` in\n{told}");
         assert!(
             told.contains(&format!("--set:{place}]")),
@@ -625,7 +625,7 @@ fn a_wrong_override_is_shown_as_it_was_typed() {
         );
     }
     assert!(
-        read_text(SMALLEST, &[""])
+        read_job(SMALLEST, &[""])
             .unwrap_err()
             .to_string()
             .contains("--set is empty")
@@ -660,14 +660,14 @@ fn values_that_contradict_each_other_are_shown_where_one_was_written() {
             "request.connect_timeout (10s) is above request.total_timeout (5s)",
         ),
     ] {
-        let told = shown(&read_text(&format!("{setting}\n{SMALLEST}"), &overrides).unwrap_err());
+        let told = shown(&read_job(&format!("{setting}\n{SMALLEST}"), &overrides).unwrap_err());
         assert!(
             told.contains(says) && told.contains(place),
             "expected {place} `{says}` in\n{told}"
         );
     }
     assert!(
-        read_text(
+        read_job(
             &format!("request.total_timeout = '5s'\n{SMALLEST}"),
             &["request.connect_timeout=5s"]
         )
@@ -683,7 +683,7 @@ fn a_huge_key_or_value_makes_no_huge_message() {
         format!("limits.delay = '{huge}'"),
         format!("[{huge}]"),
     ] {
-        let error = read_text(&format!("{SMALLEST}{text}"), &[]).unwrap_err();
+        let error = read_job(&format!("{SMALLEST}{text}"), &[]).unwrap_err();
         assert!(
             error.to_string().len() < 1000,
             "{} bytes",
@@ -695,7 +695,7 @@ fn a_huge_key_or_value_makes_no_huge_message() {
 #[test]
 fn a_file_full_of_secrets_is_masked_in_one_go() {
     let urls = "'http://me:hunter2@a.example/',\n".repeat(20_000);
-    let error = read_text(&format!("neap = 1\n[input]\nurls = [{urls}]"), &[]).unwrap_err();
+    let error = read_job(&format!("neap = 1\n[input]\nurls = [{urls}]"), &[]).unwrap_err();
     assert!(
         error.to_string().starts_with("20000 problems in "),
         "{error}"
@@ -712,7 +712,7 @@ fn a_file_full_of_secrets_is_masked_in_one_go() {
 fn deep_nesting_is_refused_and_not_followed() {
     for depth in [100, 10_000, 100_000] {
         assert!(
-            read_text(&format!("{}x = 1", "a.".repeat(depth)), &[]).is_err(),
+            read_job(&format!("{}x = 1", "a.".repeat(depth)), &[]).is_err(),
             "{depth}"
         );
     }
@@ -722,7 +722,7 @@ fn deep_nesting_is_refused_and_not_followed() {
         format!("{}x = 1", "a.".repeat(1_000_000)),
         format!("[{}x]", "a.".repeat(1_000_000)),
     ] {
-        assert!(read_text(&text, &[]).is_err(), "{}", &text[..20]);
+        assert!(read_job(&text, &[]).is_err(), "{}", &text[..20]);
     }
 }
 
@@ -734,7 +734,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
         [identity]\nuser_agent = 'B/1'\nheaders = { x-a = '1' }\n\
         [limits]\ndelay = '2s'\nper_host_rate = '5/s'\n[retry]\nattempts = 3\n[robots]\nmode = 'off'\n\
         [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\n";
-    let new = read_text(text, &[]).unwrap().job;
+    let new = read_job(text, &[]).unwrap().job;
     let Changes { at_once, refused } = compare(&stored, &new);
     assert_eq!(
         at_once,
@@ -810,4 +810,31 @@ fn the_examples_are_good_and_show_every_key() {
         .filter(|key| !shown_keys.contains(key))
         .collect();
     assert_eq!(missing, [""; 0], "keys that no example shows");
+}
+
+#[test]
+fn a_text_is_read_as_the_file_that_it_stands_for() {
+    let overrides = ["limits.per_host=2".to_owned()];
+    let file = read_text("jobs/demo.toml", SMALLEST, &overrides).unwrap();
+    assert_eq!(
+        (file.job.name.as_str(), file.job.limits.per_host),
+        ("demo", 2)
+    );
+    assert_eq!(file.dir, Path::new("jobs"));
+    let error = read_text("jobs/demo.toml", "neap = 2", &[]).unwrap_err();
+    assert!(
+        shown(&error).contains("[jobs/demo.toml:1:8]"),
+        "{}",
+        shown(&error)
+    );
+}
+
+#[test]
+fn a_duration_of_the_command_line_is_written_as_in_a_file() {
+    assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+    assert!(
+        duration("soon")
+            .unwrap_err()
+            .contains("`soon` is not a duration")
+    );
 }

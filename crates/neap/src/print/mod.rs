@@ -36,7 +36,7 @@ pub(crate) enum Value {
 }
 
 /// How rows are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// Columns with borders, for people. A table of its own for every [`table::ROWS`] rows.
     Table,
@@ -50,41 +50,6 @@ pub(crate) enum Format {
     Tsv,
     /// A GitHub-flavoured Markdown table.
     Markdown,
-}
-
-impl Format {
-    /// Every format, in the order in which `--help` lists them.
-    pub(crate) const ALL: [Format; 6] = [
-        Format::Table,
-        Format::Json,
-        Format::Jsonl,
-        Format::Csv,
-        Format::Tsv,
-        Format::Markdown,
-    ];
-
-    /// Its name on the command line.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Format::Table => "table",
-            Format::Json => "json",
-            Format::Jsonl => "jsonl",
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Markdown => "markdown",
-        }
-    }
-}
-
-impl std::str::FromStr for Format {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Format, String> {
-        Format::ALL
-            .into_iter()
-            .find(|format| format.as_str() == name)
-            .ok_or_else(|| format!("one of {}", Format::ALL.map(Format::as_str).join(", ")))
-    }
 }
 
 /// What a [`RowWriter`] must know about the place it writes to.
@@ -217,6 +182,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     pub(super) fn printed(
@@ -257,20 +224,16 @@ mod tests {
 
     #[test]
     fn every_format_is_called_by_its_name() {
-        for format in Format::ALL {
-            assert_eq!(format.as_str().parse(), Ok(format));
-        }
-        assert!(
-            "xml"
-                .parse::<Format>()
-                .unwrap_err()
-                .contains("table, json, jsonl, csv")
-        );
+        let names = Format::value_variants()
+            .iter()
+            .map(|format| format.to_possible_value().unwrap());
+        let names: Vec<String> = names.map(|name| name.get_name().to_owned()).collect();
+        assert_eq!(names, ["table", "json", "jsonl", "csv", "tsv", "markdown"]);
     }
 
     #[test]
     fn a_reader_that_has_seen_enough_ends_every_format_quietly() {
-        for format in Format::ALL {
+        for format in Format::value_variants().iter().copied() {
             let write = || -> io::Result<()> {
                 let mut writer = RowWriter::new(format, &["a"], Place::default(), Pipe(20_000))?;
                 for _ in 0..20_000 {
@@ -288,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_row_of_the_wrong_width_is_refused_in_every_format() {
-        for format in Format::ALL {
+        for format in Format::value_variants().iter().copied() {
             let mut writer =
                 RowWriter::new(format, &["a", "b"], Place::default(), io::sink()).unwrap();
             let error = writer.row(&[Value::Null]).unwrap_err();
