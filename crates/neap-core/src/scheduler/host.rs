@@ -287,7 +287,12 @@ impl HostEntry {
             self.terms.give_up_after.min(NEVER_ANSWERED)
         };
         let is_hopeless = since.is_some_and(|since| now.since(since) >= patience);
-        is_hopeless && !std::mem::replace(&mut self.is_given_up, is_hopeless)
+        is_hopeless && self.give_up()
+    }
+
+    /// Gives the host up; says whether that is news.
+    pub(super) fn give_up(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_given_up, true)
     }
 
     /// Whether forgetting it loses nothing that the store does not know: nothing is under way, no hold

@@ -47,12 +47,20 @@ pub(super) struct JobEntry {
     pub(super) settings: JobSettings,
     pub(super) pages: Quota,
     was_full: bool,
+    /// Hosts whose lanes of this job wait for room among its pages. While there is room, one of them
+    /// at least is in the ring: each turn that leaves room behind calls up the next.
+    pub(super) parked: VecDeque<HostId>,
 }
 
 impl JobEntry {
     pub(super) fn new(settings: JobSettings) -> JobEntry {
         let pages = Quota::new(settings.pages_left);
-        JobEntry { settings, pages, was_full: false }
+        JobEntry {
+            settings,
+            pages,
+            was_full: false,
+            parked: VecDeque::new(),
+        }
     }
 
     /// Whether the job has all its pages; says so once.

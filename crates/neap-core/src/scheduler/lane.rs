@@ -66,7 +66,7 @@ impl Lane {
         self.has_more && self.reading.is_none() && !self.is_hungry && self.len() <= limit.max(8)
     }
 
-    /// Whether the store may hold more; cleared lanes stay among the hungry until asked.
+    /// Whether the store may hold more. A hungry lane that was cleared has nothing to ask for.
     pub(super) fn has_more(&self) -> bool {
         self.has_more
     }

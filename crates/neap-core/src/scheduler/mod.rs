@@ -20,24 +20,30 @@
 mod host;
 mod job;
 mod lane;
+mod owned;
+mod suspects;
+mod turns;
 mod work;
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use rand::RngCore;
 
 use crate::ids::{HostId, JobId, RequestId};
-use crate::limiter::{Gate, Memory, Signal};
+use crate::limiter::{Memory, Signal};
 use crate::time::Time;
 
 use host::HostEntry;
 pub use host::HostView;
-use job::{JobEntry, Quota};
 pub use job::JobSettings;
+use job::{JobEntry, Quota};
 use lane::Lane;
+use owned::Owned;
+use suspects::{Stage, Suspects};
+use turns::Turn;
 pub use work::{Dispatch, Position, Ready, Refill, Token, Wake};
 
 /// Requests held in memory over all hosts, waiting for their turn; the frontier itself stays in the
@@ -51,6 +57,10 @@ pub const REFILL: usize = 32;
 /// A request that was in flight at this many crashes is tried alone, so that it is known whether the
 /// crash was its doing.
 pub const LOST_TO_SUSPECT: u32 = 2;
+
+/// Hosts that are remembered, at least: beyond that, those with nothing to do are forgotten, and loaded
+/// from the store again when they are needed. An entry takes about half a kilobyte.
+const REMEMBERED_HOSTS: usize = 16_384;
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
@@ -70,35 +80,21 @@ pub struct Scheduler {
     hungry: VecDeque<(JobId, HostId)>,
     /// Hosts whose stored state is to be loaded.
     unloaded: VecDeque<HostId>,
-    /// Hosts that are held until a time.
+    /// Hosts that are held until a time, each once.
     timers: BTreeSet<(Time, HostId)>,
-    /// Requests that are buffered, in flight, or recorded but not yet committed: a refill that still
-    /// sees them in the store must not bring them twice.
-    owned: HashSet<RequestId, Hasher>,
+    owned: Owned,
+    /// Requests held in memory, waiting for their turn.
     buffered: usize,
-    /// Requests that may crash the process, tried one at a time with nothing beside them.
-    suspects: VecDeque<Ready>,
-    is_suspect_out: bool,
+    /// Requests that the store was asked for and has not brought yet, at most.
+    ordered: usize,
+    suspects: Suspects,
     next_due: Option<Time>,
     given_up: VecDeque<HostId>,
     is_draining: bool,
     /// Pages of this run, over all jobs.
     pages: Quota,
-}
-
-/// A place in the ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Lane(JobId, HostId),
-    Robots(HostId),
-}
-
-impl Turn {
-    const fn host(self) -> HostId {
-        match self {
-            Turn::Lane(_, host) | Turn::Robots(host) => host,
-        }
-    }
+    /// Idle hosts are forgotten once there are so many hosts.
+    forget_at: usize,
 }
 
 impl Scheduler {
@@ -114,14 +110,15 @@ impl Scheduler {
             hungry: VecDeque::new(),
             unloaded: VecDeque::new(),
             timers: BTreeSet::new(),
-            owned: HashSet::default(),
+            owned: Owned::default(),
             buffered: 0,
-            suspects: VecDeque::new(),
-            is_suspect_out: false,
+            ordered: 0,
+            suspects: Suspects::default(),
             next_due: None,
             given_up: VecDeque::new(),
             is_draining: false,
             pages: Quota::default(),
+            forget_at: REMEMBERED_HOSTS,
         }
     }
 
@@ -142,16 +139,16 @@ impl Scheduler {
         let Some(entry) = self.jobs.get(&job) else {
             return;
         };
-        let settings = entry.settings.clone();
         let known = self.hosts.entry(host).or_insert_with(|| {
             self.unloaded.push_back(host);
-            HostEntry::new(&settings)
+            HostEntry::new(&entry.settings)
         });
-        known.add_job(job, &settings);
-        self.lanes
+        known.add_job(job, &entry.settings);
+        let lane = self
+            .lanes
             .entry((job, host))
-            .or_insert_with(|| Lane::new(first))
-            .more_from(first);
+            .or_insert_with(|| Lane::new(first));
+        lane.more_from(first);
         self.feed(job, host);
     }
 
@@ -163,13 +160,10 @@ impl Scheduler {
         memory: Option<Memory>,
         robots: Option<Option<Duration>>,
     ) {
-        let Some(entry) = self.hosts.get_mut(&host) else {
+        let Some(entry) = self.hosts.get_mut(&host).filter(|entry| !entry.is_loaded) else {
             return;
         };
         entry.load(memory, robots);
-        if entry.wants_robots() {
-            self.ring.push_back(Turn::Robots(host));
-        }
         self.feed_host(host);
     }
 
@@ -187,9 +181,8 @@ impl Scheduler {
         let Some(entry) = self.hosts.get_mut(&host) else {
             return;
         };
-        entry.robots_failed(now);
-        entry.parked.push(Turn::Robots(host));
-        self.timers.insert((now + wait, host));
+        entry.robots_failed(wait, now);
+        self.feed_host(host);
         self.consider_giving_up(host, now);
     }
 
@@ -202,12 +195,18 @@ impl Scheduler {
         last: Option<Position>,
         is_exhausted: bool,
     ) {
-        let key = (refill.job, refill.host);
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.refilled(refill, last, is_exhausted);
+        let lane = self.lanes.get_mut(&(refill.job, refill.host));
+        let Some(reading) = lane.and_then(|lane| lane.end_refill(last, is_exhausted)) else {
+            return;
+        };
+        self.ordered -= reading.count;
+        if !reading.is_void {
             for row in rows {
                 self.take_up(row, false);
             }
+        }
+        for request in reading.recorded {
+            self.release(request);
         }
         self.feed(refill.job, refill.host);
     }
@@ -217,7 +216,8 @@ impl Scheduler {
         for row in rows {
             let (job, host, position) = (row.job, row.host, row.position);
             let is_served = self.hosts.get(&host).is_some_and(|entry| entry.serves(job));
-            if is_served && self.lanes.contains_key(&(job, host)) && self.buffered < MAX_BUFFERED {
+            let has_lane = self.lanes.get(&(job, host)).is_some_and(Lane::has_work);
+            if is_served && has_lane && self.room() > 0 {
                 self.take_up(row, true);
                 self.feed(job, host);
             } else {
@@ -257,7 +257,7 @@ impl Scheduler {
     /// A worker is free again.
     pub fn handle_worker_free(&mut self) {
         self.busy = self.busy.saturating_sub(1);
-        self.is_suspect_out = false;
+        self.suspects.is_out = false;
     }
 
     /// What became of a dispatched request is decided: whether it was a page in the sense of
@@ -267,30 +267,27 @@ impl Scheduler {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
-        let had_room = entry.pages.has_room();
         entry.pages.settle(was_page);
-        if !had_room && entry.pages.has_room() {
-            let waiting: Vec<_> = self
-                .lanes
-                .keys()
-                .filter(|(j, _)| *j == job)
-                .copied()
-                .collect();
-            for (job, host) in waiting {
-                self.feed(job, host);
-            }
-        }
+        self.call_up(job);
     }
 
     /// The store committed what became of a request.
     pub fn handle_recorded(&mut self, request: RequestId) {
-        self.owned.remove(&request);
+        let Some((job, host)) = self.owned.dispatched(request) else {
+            return;
+        };
+        // A read that began before may still bring the request as it was then.
+        let lane = self.lanes.get_mut(&(job, host));
+        if !lane.is_some_and(|lane| lane.keeps_recorded(request)) {
+            self.release(request);
+        }
     }
 
-    /// A host turned out to be one that can never be asked: it is given up at once.
+    /// A host turned out to be one that can never be asked: nothing more goes to it.
+    /// [`Scheduler::poll_given_up`] does not name it.
     pub fn give_up(&mut self, host: HostId) {
         if self.hosts.get_mut(&host).is_some_and(HostEntry::give_up) {
-            self.given_up.push_back(host);
+            self.drop_host_work(host);
         }
     }
 
@@ -301,32 +298,38 @@ impl Scheduler {
 
     /// A job has no open request any more: forgets it.
     pub fn remove_job(&mut self, job: JobId) {
-        self.jobs.remove(&job);
-        let of_job: Vec<_> = self
-            .lanes
-            .keys()
-            .filter(|(j, _)| *j == job)
-            .copied()
-            .collect();
-        for (job, host) in of_job {
+        let Some(entry) = self.jobs.remove(&job) else {
+            return;
+        };
+        let waiting = entry.parked.into_iter();
+        self.ring.extend(waiting.map(|host| Turn::Lane(job, host)));
+        let of_job = self.lanes.keys().filter(|(j, _)| *j == job);
+        for (job, host) in of_job.copied().collect::<Vec<_>>() {
             self.drop_lane(job, host);
+            self.unpark(host);
         }
-        self.suspects.retain(|suspect| suspect.job != job);
+        self.drop_suspects(|suspect| suspect.job == job);
+        for entry in self.hosts.values_mut() {
+            entry.remove_job(job, |other| {
+                self.jobs.get(&other).map(|entry| &entry.settings)
+            });
+        }
     }
 
     // ---- decisions ----------------------------------------------------------------------------
 
     /// The next request to send, if any may go out now.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch> {
+        self.forget_idle_hosts(now);
         self.wake_hosts(now);
         let is_full = self.busy >= self.concurrency || !self.pages.has_room();
-        if self.is_draining || self.is_suspect_out || is_full {
+        if self.is_draining || self.suspects.is_out || is_full {
             return None;
         }
         match self.poll_suspect(now) {
-            Suspect::None => {}
-            Suspect::NeedsTheStage => return None,
-            Suspect::Goes(dispatch) => return Some(dispatch),
+            Stage::Free => {}
+            Stage::IsToBeCleared => return None,
+            Stage::Taken(dispatch) => return Some(dispatch),
         }
         while let Some(turn) = self.ring.pop_front() {
             if let Some(dispatch) = self.take_turn(turn, now) {
@@ -341,24 +344,32 @@ impl Scheduler {
         if self.is_draining {
             return None;
         }
-        while self.buffered < MAX_BUFFERED {
+        while self.room() > 0 {
             let (job, host) = self.hungry.pop_front()?;
             let limit = self
                 .hosts
                 .get(&host)
                 .map_or(0.0, |entry| entry.limiter.limit());
             // With very many lanes each gets a small share of the room, so that all get one.
-            let share = MAX_BUFFERED / self.lanes.len().max(1);
-            let lane_limit = REFILL.max(2 * limit as usize);
+            let share = self.room() / self.lanes.len().max(1);
+            let lane_limit = REFILL.max(2 * limit as usize).min(self.room());
             let Some(lane) = self.lanes.get_mut(&(job, host)) else {
                 continue;
             };
-            return Some(lane.begin_refill(job, host, share.clamp(1, lane_limit)));
+            if !lane.has_more() {
+                lane.is_hungry = false;
+                self.feed(job, host);
+                continue;
+            }
+            let refill = lane.begin_refill(job, host, share.clamp(1, lane_limit));
+            self.ordered += refill.count;
+            return Some(refill);
         }
         None
     }
 
-    /// The next host whose stored state is wanted.
+    /// The next host whose stored state is wanted. A host may be named again: with very many hosts,
+    /// those that have nothing to do are forgotten.
     pub fn poll_load(&mut self) -> Option<HostId> {
         self.unloaded.pop_front()
     }
@@ -375,15 +386,7 @@ impl Scheduler {
     /// The next host that did nothing but fail for too long: its requests are to be failed.
     pub fn poll_given_up(&mut self) -> Option<HostId> {
         let host = self.given_up.pop_front()?;
-        let of_host: Vec<_> = self
-            .lanes
-            .keys()
-            .filter(|(_, h)| *h == host)
-            .copied()
-            .collect();
-        for (job, host) in of_host {
-            self.drop_lane(job, host);
-        }
+        self.drop_host_work(host);
         Some(host)
     }
 
@@ -447,197 +450,4 @@ impl Scheduler {
     pub fn host(&self, host: HostId, now: Time) -> Option<HostView> {
         self.hosts.get(&host).map(|entry| entry.view(host, now))
     }
-
-    // ---- how it is done -----------------------------------------------------------------------
-
-    /// Buffers a request, at the front of its lane if it has waited long enough.
-    fn take_up(&mut self, row: Ready, goes_first: bool) {
-        if !self.owned.insert(row.request) {
-            return;
-        }
-        if row.lost >= LOST_TO_SUSPECT {
-            self.suspects.push_back(row);
-            return;
-        }
-        let Some(lane) = self.lanes.get_mut(&(row.job, row.host)) else {
-            self.owned.remove(&row.request);
-            return;
-        };
-        self.buffered += 1;
-        lane.push(row, goes_first);
-    }
-
-    fn feed_host(&mut self, host: HostId) {
-        let jobs: Vec<JobId> = self
-            .hosts
-            .get(&host)
-            .map_or(Vec::new(), |e| e.jobs().collect());
-        for job in jobs {
-            self.feed(job, host);
-        }
-    }
-
-    /// Puts a lane where it belongs: into the ring if it has requests, among the hungry if it runs low,
-    /// away if it has come to its end.
-    fn feed(&mut self, job: JobId, host: HostId) {
-        let key = (job, host);
-        let (Some(lane), Some(entry)) = (self.lanes.get_mut(&key), self.hosts.get_mut(&host))
-        else {
-            return;
-        };
-        if !entry.serves(job) {
-            return;
-        }
-        if lane.wants_refill(entry.limiter.limit() as usize) {
-            lane.is_hungry = true;
-            self.hungry.push_back(key);
-        }
-        if !lane.is_empty() && !lane.has_turn {
-            lane.has_turn = true;
-            self.ring.push_back(Turn::Lane(job, host));
-        }
-        if lane.is_over() {
-            self.lanes.remove(&key);
-        }
-    }
-
-    fn take_turn(&mut self, turn: Turn, now: Time) -> Option<Dispatch> {
-        let host = turn.host();
-        let entry = self.hosts.get_mut(&host)?;
-        if let Turn::Lane(job, _) = turn {
-            let lane = self.lanes.get_mut(&(job, host))?;
-            if lane.is_empty() || !self.jobs.get(&job).is_some_and(|entry| entry.pages.has_room()) {
-                lane.has_turn = false;
-                return None;
-            }
-        }
-        match entry.gate(now) {
-            Gate::Open => {}
-            Gate::Full => {
-                entry.parked.push(turn);
-                return None;
-            }
-            Gate::Until(at) => {
-                entry.parked.push(turn);
-                self.timers.insert((at, host));
-                return None;
-            }
-        }
-        let dispatch = match turn {
-            Turn::Robots(_) => {
-                entry.robots_asked();
-                let job = entry.jobs().next()?;
-                Dispatch::Robots {
-                    host,
-                    job,
-                    token: entry.start(host, now),
-                }
-            }
-            Turn::Lane(job, _) => {
-                let lane = self.lanes.get_mut(&(job, host))?;
-                let request = lane.pop()?;
-                lane.has_turn = false;
-                self.buffered -= 1;
-                self.pages.reserve();
-                self.jobs.get_mut(&job)?.pages.reserve();
-                let token = entry.start(host, now);
-                Dispatch::Request {
-                    request,
-                    token,
-                    is_alone: false,
-                }
-            }
-        };
-        self.busy += 1;
-        if let Turn::Lane(job, _) = turn {
-            self.feed(job, host);
-        }
-        Some(dispatch)
-    }
-
-    fn poll_suspect(&mut self, now: Time) -> Suspect {
-        for _ in 0..self.suspects.len() {
-            let Some(suspect) = self.suspects.pop_front() else {
-                break;
-            };
-            let (job, host) = (suspect.job, suspect.host);
-            let has_room = self.jobs.get(&job).is_some_and(|entry| entry.pages.has_room());
-            let Some(entry) = self.hosts.get_mut(&host).filter(|_| has_room) else {
-                self.suspects.push_back(suspect);
-                continue;
-            };
-            if self.busy > 0 {
-                if entry.limiter.gate(now) != Gate::Open {
-                    self.suspects.push_back(suspect);
-                    continue;
-                }
-                self.suspects.push_front(suspect);
-                return Suspect::NeedsTheStage;
-            }
-            match entry.gate(now) {
-                Gate::Open => {
-                    let token = entry.start(host, now);
-                    self.busy += 1;
-                    self.is_suspect_out = true;
-                    self.pages.reserve();
-                    if let Some(entry) = self.jobs.get_mut(&job) {
-                        entry.pages.reserve();
-                    }
-                    return Suspect::Goes(Dispatch::Request {
-                        request: suspect,
-                        token,
-                        is_alone: true,
-                    });
-                }
-                Gate::Full => {}
-                Gate::Until(at) => {
-                    self.timers.insert((at, host));
-                }
-            }
-            self.suspects.push_back(suspect);
-        }
-        Suspect::None
-    }
-
-    fn wake_hosts(&mut self, now: Time) {
-        while let Some((at, host)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, host));
-            self.unpark(host);
-        }
-    }
-
-    fn unpark(&mut self, host: HostId) {
-        if let Some(entry) = self.hosts.get_mut(&host) {
-            self.ring.extend(entry.parked.drain(..));
-        }
-    }
-
-    fn consider_giving_up(&mut self, host: HostId, now: Time) {
-        if self
-            .hosts
-            .get_mut(&host)
-            .is_some_and(|entry| entry.is_beyond_hope(now))
-        {
-            self.given_up.push_back(host);
-        }
-    }
-
-    fn drop_lane(&mut self, job: JobId, host: HostId) {
-        if let Some(lane) = self.lanes.remove(&(job, host)) {
-            self.buffered -= lane.len();
-            for request in lane.into_requests() {
-                self.owned.remove(&request);
-            }
-        }
-    }
-}
-
-/// What a suspect wants of the scheduler.
-enum Suspect {
-    /// There is none that could go now.
-    None,
-    /// One waits for everything else to come home.
-    NeedsTheStage,
-    /// One goes, alone.
-    Goes(Dispatch),
 }
