@@ -40,7 +40,7 @@ CREATE TABLE runs (
   started_ms INTEGER NOT NULL,
   ended_ms   INTEGER,
   -- 'closed': it said so itself. 'lost': a later run found it dead.
-  ending     TEXT CHECK (ending IN ('closed', 'lost'))
+  ending     TEXT CHECK (ending IS NULL OR ending IN ('closed', 'lost'))
 ) STRICT;
 
 -- Scheme, name and port: what limits, rate and robots are kept by.
@@ -61,7 +61,7 @@ CREATE TABLE hosts (
   timeouts          INTEGER NOT NULL DEFAULT 0,
   -- What the limiter learned: the limit at the latest attempt, and its own memory.
   concurrency_limit REAL,
-  limiter           TEXT CHECK (json_valid(limiter)),
+  limiter           TEXT CHECK (limiter IS NULL OR json_valid(limiter)),
   limiter_ms        INTEGER,
   robots_status     INTEGER,
   robots_body       BLOB,

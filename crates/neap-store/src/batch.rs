@@ -7,32 +7,13 @@ use std::time::Duration;
 
 use neap_core::classify::{Fault, Outcome};
 use neap_core::exchange::Timings;
+pub use neap_core::scheduler::{Position, Ready, Refill};
 use neap_core::scope::SkipReason;
 use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
 
-use crate::StoreError;
 use crate::segments::Records;
-
-/// Where a ready request stands in the order of its host and job: the lowest comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// Lower is earlier; 0 unless somebody set it.
-    pub priority: i32,
-    /// When it became or becomes due, in Unix milliseconds; 0 for a request that never waited.
-    pub due_ms: i64,
-    /// The request itself, in order of discovery.
-    pub request: RequestId,
-}
-
-impl Position {
-    /// Before every request.
-    pub const START: Position = Position {
-        priority: i32::MIN,
-        due_ms: i64::MIN,
-        request: RequestId(i64::MIN),
-    };
-}
+use crate::{Counts, StoreError};
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -86,19 +67,6 @@ pub enum Command {
     /// Ends the run: seals the segment, empties the write-ahead log. Answered by [`Event::Closed`],
     /// the last event.
     Close,
-}
-
-/// Which ready requests to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refill {
-    /// Of this job,
-    pub job: JobId,
-    /// of this host,
-    pub host: HostId,
-    /// behind this position,
-    pub after: Position,
-    /// and at most so many.
-    pub count: usize,
 }
 
 /// A request to be marked as in flight.
@@ -262,6 +230,8 @@ pub enum Event {
     Ready(ReadyHost),
     /// These waited and are ready now.
     Promoted(Vec<Ready>),
+    /// How far a job is now; after each batch that changed it, and with [`Command::OpenJob`].
+    Counts(JobId, Counts),
     /// When the first waiting request of all is due; after each batch that changed it.
     NextDue(Option<UnixMs>),
     /// These are skipped.
@@ -301,31 +271,6 @@ pub struct Refilled {
     pub rows: Vec<Ready>,
     /// Whether there are no more behind the last one.
     pub is_exhausted: bool,
-}
-
-/// A request that can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ready {
-    /// The request.
-    pub request: RequestId,
-    /// Its job.
-    pub job: JobId,
-    /// Its host.
-    pub host: HostId,
-    /// What to ask for.
-    pub url: CanonicalUrl,
-    /// Links to it from an input URL.
-    pub depth: u32,
-    /// Redirects that led to it.
-    pub hops: u32,
-    /// Attempts that were charged so far.
-    pub charged: u32,
-    /// Failed attempts that were not charged so far.
-    pub deferrals: u32,
-    /// Times that it was in flight when its run died. Above zero it should be in flight alone.
-    pub lost: u32,
-    /// Where it stands.
-    pub position: Position,
 }
 
 /// A host that has ready requests of a job.

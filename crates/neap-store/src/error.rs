@@ -124,14 +124,17 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
-        move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull => StoreError::Full {
-                path: path.to_owned(),
-            },
-            _ => StoreError::Io {
-                path: path.to_owned(),
-                source,
-            },
+        move |source| {
+            if source.kind() == std::io::ErrorKind::StorageFull {
+                StoreError::Full {
+                    path: path.to_owned(),
+                }
+            } else {
+                StoreError::Io {
+                    path: path.to_owned(),
+                    source,
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use neap_core::job::Job;
-use neap_core::{JobId, UnixMs};
+use neap_core::{Host, JobId, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteExecutor};
 
@@ -67,9 +67,14 @@ impl Counts {
         self.ready + self.waiting
     }
 
+    /// Requests of which it is decided what became of them.
+    pub fn closed(&self) -> u64 {
+        self.done + self.failed + self.skipped
+    }
+
     /// All requests of the job.
     pub fn total(&self) -> u64 {
-        self.open() + self.done + self.failed + self.skipped
+        self.open() + self.closed()
     }
 }
 
@@ -107,6 +112,44 @@ impl Store {
         let rows = self.read_jobs(BY_ID, Some(&job.to_string())).await?;
         let none = || StoreError::Unexpected(format!("there is no job {job}"));
         rows.into_iter().next().ok_or_else(none)
+    }
+
+    /// Whether a job got anything at all: a page, with a status below 400.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn fetched_any(&self, job: JobId) -> Result<bool, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let any = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM requests r JOIN pages p USING (request_id)
+             WHERE r.job_id = ? AND p.status < 400)",
+        )
+        .bind(job.0)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(any)
+    }
+
+    /// The hosts of a job's input URLs.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn input_hosts(&self, job: JobId) -> Result<BTreeSet<Host>, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM hosts WHERE host_id IN
+             (SELECT host_id FROM requests WHERE job_id = ? AND depth = 0 AND hops = 0)",
+        )
+        .bind(job.0)
+        .fetch_all(&mut connection)
+        .await
+        .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(names.iter().filter_map(|name| Host::parse(name)).collect())
     }
 
     /// Replaces what a job asks for; its scope and its requests stay as they are.
@@ -178,7 +221,6 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
     let name: String = row.get(1);
     let unexpected =
         |error: serde_json::Error| StoreError::Unexpected(format!("job {name}: {error}"));
-    let count = |at: usize| row.get::<i64, _>(at).unsigned_abs();
     Ok(JobRow {
         job_id: JobId(row.get(0)),
         round: row.get(2),
@@ -191,14 +233,20 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         },
         submitted: UnixMs(row.get(6)),
         finished: row.get::<Option<i64>, _>(7).map(UnixMs),
-        counts: Counts {
-            ready: count(8),
-            waiting: count(9),
-            done: count(10),
-            failed: count(11),
-            skipped: count(12),
-            pages: count(13),
-        },
+        counts: counts_at(row, 8),
         name,
     })
+}
+
+/// Six counters that stand side by side in a row, from this column on.
+pub(crate) fn counts_at(row: &SqliteRow, first: usize) -> Counts {
+    let count = |at: usize| row.get::<i64, _>(first + at).unsigned_abs();
+    Counts {
+        ready: count(0),
+        waiting: count(1),
+        done: count(2),
+        failed: count(3),
+        skipped: count(4),
+        pages: count(5),
+    }
 }

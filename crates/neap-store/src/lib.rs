@@ -34,6 +34,7 @@ pub use open::{Access, OLDEST_SQLITE, Store};
 pub use query::{Rows, Value};
 pub use reader::{HostSummary, Reader};
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};
+pub use segments::{Records, StoredBody, records};
 pub use submit::{Submission, Submitted};
 pub use writer::{Settings, Writer, WriterHandle};
 
@@ -48,7 +49,7 @@ pub(crate) fn now() -> UnixMs {
 }
 
 /// A moment as RFC 3339 writes it, in UTC with milliseconds.
-pub(crate) fn rfc3339(at: UnixMs) -> String {
+pub fn rfc3339(at: UnixMs) -> String {
     let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
 }

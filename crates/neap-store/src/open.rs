@@ -143,8 +143,7 @@ pub(crate) fn inspect(path: &Path) -> Result<(), StoreError> {
 
 /// Builds a store under another name and gives it its own once it is complete.
 async fn create(path: &Path) -> Result<(), StoreError> {
-    let draft = beside(path, &format!(".new-{}", std::process::id()));
-    let _ = std::fs::remove_file(&draft);
+    let draft = beside(path, &format!(".new-{}", uuid::Uuid::new_v4().simple()));
     let sql = StoreError::sql(path);
     let built = async {
         let options = SqliteConnectOptions::new()

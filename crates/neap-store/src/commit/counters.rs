@@ -6,7 +6,8 @@ use neap_core::classify::Outcome;
 use sqlx::SqliteConnection;
 
 use super::{Changes, State};
-use crate::batch::Attempt;
+use crate::batch::{Attempt, Event};
+use crate::jobs::counts_at;
 use crate::values::Shape;
 
 /// What a batch adds to and takes from the counters of a job.
@@ -139,4 +140,22 @@ pub(super) async fn write(
         })
         .await?;
     Ok(())
+}
+
+/// How far the jobs are that a batch changed, or that it opened.
+pub(super) async fn read(
+    changes: &Changes,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Event>, sqlx::Error> {
+    let mut events = Vec::new();
+    for job in changes.jobs.keys() {
+        let row = sqlx::query(
+            "SELECT ready, waiting, done, failed, skipped, pages FROM jobs WHERE job_id = ?",
+        )
+        .bind(job.0)
+        .fetch_one(&mut *connection)
+        .await?;
+        events.push(Event::Counts(*job, counts_at(&row, 0)));
+    }
+    Ok(events)
 }

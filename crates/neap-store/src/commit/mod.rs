@@ -109,6 +109,7 @@ pub(crate) async fn commit(
     }
     group.run(ledger, &mut transaction, &mut changes).await?;
     counters::write(&changes, &mut transaction).await?;
+    let counts = counters::read(&changes, &mut transaction).await?;
     let next_due = if changes.is_due_changed {
         Some(Event::NextDue(refill::next_due(&mut transaction).await?))
     } else {
@@ -119,7 +120,11 @@ pub(crate) async fn commit(
     // News of work comes before the answers: whoever hears that the last request was recorded must
     // already know of the links it led to.
     let ready = changes.ready.into_values().map(Event::Ready);
-    Ok(ready.chain(next_due).chain(changes.events).collect())
+    Ok(ready
+        .chain(next_due)
+        .chain(changes.events)
+        .chain(counts)
+        .collect())
 }
 
 impl Group {

@@ -109,6 +109,8 @@ pub(super) async fn open_job(
     .bind(job.0)
     .fetch_all(connection)
     .await?;
+    // Its counts are told, though nothing has changed.
+    changes.jobs.entry(job).or_default();
     for row in &rows {
         let host = HostId(row.get(0));
         let first = Position {

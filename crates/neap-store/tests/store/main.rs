@@ -1,0 +1,14 @@
+//! The store as a crawl uses it, on real files.
+
+// A test fails by a panic, and an event that it did not expect is one.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod bodies;
+mod discovery;
+mod interleavings;
+mod opening;
+mod queries;
+mod recovery;
+mod support;
+mod verdicts;
+mod views;
