@@ -7,31 +7,59 @@
 
 use std::time::Duration;
 
+use super::MAX_CRAWL_DELAY;
 use super::agent;
 use super::lines::{self, Record};
-use super::{MAX_CRAWL_DELAY, pattern};
+use super::pattern::walk;
+use super::spelling::{self, Pushed, Reading, Target};
 
-/// A rule as a stretch of [`Group::text`].
+/// A rule as stretches of [`Group::text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) start: u32,
-    pub(super) end: u32,
+    normalised: Stretch,
+    /// That of `normalised` if both readings of the rule are the same, or if it is one that forbids.
+    as_written: Stretch,
     pub(super) line: u32,
     pub(super) priority: u32,
     pub(super) is_allow: bool,
 }
 
-impl Span {
-    /// The rule's path within the text that it was collected with.
-    pub(super) fn path_in(self, text: &str) -> &str {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    start: u32,
+    end: u32,
+}
+
+impl Stretch {
+    fn of(self, text: &str) -> &str {
         &text[self.start as usize..self.end as usize]
+    }
+}
+
+impl Span {
+    /// The rule's normalised path within the text that it was collected with.
+    pub(super) fn path_in(self, text: &str) -> &str {
+        self.normalised.of(text)
+    }
+
+    /// What tells apart the rules that match other targets.
+    pub(super) fn meaning_in(self, text: &str) -> (&str, &str, bool) {
+        (self.path_in(text), self.as_written.of(text), self.is_allow)
+    }
+
+    /// Whether it matches: one that forbids in the normalised reading, one that allows in both.
+    pub(super) fn matches(self, text: &str, target: &Target<'_>) -> bool {
+        let is_one_reading =
+            !self.is_allow || (self.as_written == self.normalised && !target.differs());
+        walk(self.path_in(text), &target.normalised).is_match
+            && (is_one_reading || walk(self.as_written.of(text), &target.as_written).is_match)
     }
 }
 
 /// All that applies to one crawler.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// The canonical spellings of the rules' paths, one after the other.
+    /// The spellings of the rules' paths, one after the other.
     pub(super) text: String,
     pub(super) rules: Vec<Span>,
     pub(super) crawl_delay: Option<Duration>,
@@ -110,18 +138,35 @@ fn add_rule(group: &mut Group, line: u32, is_allow: bool, path: &[u8]) {
     if !matches!(path.first(), Some(b'/' | b'*')) {
         return;
     }
-    let offset = |text: &String| {
-        u32::try_from(text.len()).expect("at most three times the 500 KiB that are read of a file")
+    let (normalised, Pushed { priority }) = push(path, Reading::Normalised, &mut group.text);
+    let as_written = if is_allow {
+        let (as_written, _) = push(path, Reading::AsWritten, &mut group.text);
+        if as_written.of(&group.text) == normalised.of(&group.text) {
+            group.text.truncate(normalised.end as usize);
+            normalised
+        } else {
+            as_written
+        }
+    } else {
+        normalised
     };
-    let start = offset(&group.text);
-    let pattern::Pushed { priority } = pattern::push_rule(path, &mut group.text);
     group.rules.push(Span {
-        start,
-        end: offset(&group.text),
+        normalised,
+        as_written,
         line,
         priority,
         is_allow,
     });
+}
+
+fn push(path: &[u8], reading: Reading, text: &mut String) -> (Stretch, Pushed) {
+    let offset = |text: &String| {
+        u32::try_from(text.len()).expect("at most twelve times the 500 KiB that are read of a file")
+    };
+    let start = offset(text);
+    let pushed = spelling::push_rule(path, reading, text);
+    let end = offset(text);
+    (Stretch { start, end }, pushed)
 }
 
 /// Reads a number of seconds, with or without a fraction, up to the first blank or markup.

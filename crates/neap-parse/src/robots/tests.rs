@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::spelling::Reading;
 use super::*;
 
 fn url(path: &str) -> Url {
@@ -10,6 +11,11 @@ fn url(path: &str) -> Url {
 
 fn allows(robots: &str, token: &str, path: &str) -> bool {
     Robots::parse(robots.as_bytes(), token).allows(&url(path))
+}
+
+/// Says whether the file of these lines, for everyone, lets this target be sent exactly so.
+fn allows_target(rules: &str, target: &str) -> bool {
+    Robots::parse(format!("user-agent: *\n{rules}").as_bytes(), "neap").allows_target(target)
 }
 
 #[test]
@@ -99,25 +105,82 @@ fn a_verdict_names_the_rule_that_decided() {
         b"user-agent: *\r\n\r\ndisallow: /m\xFCll \x1B[31m\r\n",
         "neap",
     );
-    let url = url("/m%FCll%20%1B[31m/x");
-    let verdict = robots.verdict(&url);
+    let target = "/m%FCll%20%1B[31m/x";
+    let verdict = robots.verdict(target);
     assert!(!verdict.allowed);
     let rule = verdict.rule.unwrap();
     assert_eq!(rule.to_string(), "disallow: /m%FCll%20%1B[31m (line 3)");
     assert_eq!(
-        Robots::allow_all().verdict(&url),
+        Robots::allow_all().verdict(target),
         Verdict {
             allowed: true,
             rule: None
         }
     );
     assert_eq!(
-        Robots::disallow_all().verdict(&url),
+        Robots::disallow_all().verdict(target),
         Verdict {
             allowed: false,
             rule: None
         }
     );
+}
+
+#[test]
+fn a_rule_forbids_every_spelling_and_allows_only_what_every_reading_does() {
+    for (rule, target, is_forbidden, is_allowed) in [
+        ("/baz", "/baz", true, true),
+        ("/%62%61%7A", "/baz", true, false),
+        ("/%62%61%7A", "/%62%61%7A", true, true),
+        ("/baz", "/%62%61%7A", true, false),
+        ("/ツ", "/%E3%83%84", true, true),
+        ("/ツ", "/%e3%83%84", true, true),
+        ("/ツ", "/ツ", true, false),
+        ("/%7Ename/", "/~name/", true, true),
+        ("/~name/", "/%7ename/", true, true),
+        ("/a b", "/a%20b", true, false),
+        ("/a%6", "/a%62", false, false),
+        ("/x-%2A", "/x-*", true, false),
+        ("/x-$y", "/x-$y", true, true),
+        ("/x*y$", "/x/%62/y", true, true),
+    ] {
+        let forbidding = format!("disallow: {rule}\n");
+        assert_eq!(
+            !allows_target(&forbidding, target),
+            is_forbidden,
+            "{rule} {target}"
+        );
+        let allowing = format!("disallow: /\nallow: {rule}\n");
+        assert_eq!(
+            allows_target(&allowing, target),
+            is_allowed,
+            "{rule} {target}"
+        );
+    }
+}
+
+#[test]
+fn rules_that_allow_other_spellings_are_both_kept() {
+    let rules = "disallow: /\nallow: /%62\nallow: /b\nallow: /b\n";
+    for target in ["/b", "/%62"] {
+        assert!(allows_target(rules, target), "{target}");
+    }
+    let robots = Robots::parse(format!("user-agent: *\n{rules}").as_bytes(), "neap");
+    assert_eq!(robots.rules.len(), 3);
+    assert_eq!(robots.verdict("/b").rule.unwrap().line, 4);
+}
+
+#[test]
+fn a_url_is_asked_for_as_it_is_sent() {
+    let robots = Robots::parse(b"user-agent: *\ndisallow: /\nallow: /a?b$\n", "neap");
+    for (path, expected) in [
+        ("/a?b", true),
+        ("/a?b#c", true),
+        ("/a?b&c", false),
+        ("/a", false),
+    ] {
+        assert_eq!(robots.allows(&url(path)), expected, "{path}");
+    }
 }
 
 #[test]
@@ -180,7 +243,7 @@ fn a_file_full_of_rules_keeps_each_once_and_little_memory() {
     while body.len() < 2 * MAX_ROBOTS_BYTES {
         body.extend_from_slice(b"allow:/\n");
     }
-    assert_eq!(Robots::parse(&body, "neap").rules().count(), 1);
+    assert_eq!(Robots::parse(&body, "neap").rules.len(), 1);
     let others = Robots::parse(b"user-agent: other\ndisallow: /x\n", "neap");
     assert_eq!(others, Robots::allow_all());
 }
@@ -194,14 +257,32 @@ fn a_page_instead_of_a_robots_file_forbids_nothing() {
 
 proptest! {
     #[test]
-    fn no_file_and_no_url_makes_it_panic(
+    fn no_file_and_no_target_makes_it_panic(
         body in proptest::collection::vec(any::<u8>(), 0..300),
         path in "/\\PC{0,30}",
     ) {
         let robots = Robots::parse(&body, "neap");
+        robots.verdict(&path);
         if let Ok(url) = Url::parse(&format!("http://a.example{path}")) {
-            robots.verdict(&url);
+            robots.allows(&url);
         }
+    }
+
+    #[test]
+    fn no_spelling_of_a_target_gets_around_a_rule(
+        path in "[a-z~.]{1,8}",
+        is_escaped in proptest::collection::vec(any::<bool>(), 8),
+    ) {
+        let mut target = String::from("/");
+        for (letter, is_escaped) in path.chars().zip(is_escaped) {
+            if is_escaped {
+                target += &format!("%{:02x}", u32::from(letter));
+            } else {
+                target.push(letter);
+            }
+        }
+        let rules = format!("disallow: /{path}\nallow: /\nallow: *\n");
+        prop_assert!(!allows_target(&rules, &target), "{}", target);
     }
 
     #[test]
@@ -214,7 +295,7 @@ proptest! {
         for (is_allow, value) in &rules {
             body += &format!("{}: {value}\n", if *is_allow { "allow" } else { "disallow" });
             let mut rule = String::new();
-            pattern::push_rule(value.as_bytes(), &mut rule);
+            spelling::push_rule(value.as_bytes(), Reading::Normalised, &mut rule);
             if pattern::walk(&rule, &path).is_match {
                 best = best.max((value.len(), *is_allow));
             }
