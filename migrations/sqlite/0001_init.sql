@@ -163,7 +163,6 @@ CREATE TABLE pages (
   fetched_ms     INTEGER NOT NULL,
   content_type   TEXT,
   body_bytes     INTEGER NOT NULL,
-  body_hash      INTEGER,
   -- The gzip member with its WARC response record.
   segment_id     INTEGER REFERENCES segments (segment_id),
   segment_offset INTEGER,
@@ -216,7 +215,6 @@ SELECT
   r.depth,
   p.content_type,
   p.body_bytes,
-  p.body_hash,
   strftime('%Y-%m-%dT%H:%M:%fZ', p.fetched_ms / 1000.0, 'unixepoch') AS fetched_at,
   s.file AS segment,
   p.segment_offset,

@@ -27,6 +27,7 @@ mod settings;
 mod tls;
 
 pub use body::BodyLimit;
+pub use decode::{DecodeError, decode};
 pub use fetcher::{Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};

@@ -146,15 +146,23 @@ async fn drive(
 
 fn record(row: &Ready, links: u64, with_body: bool) -> Record {
     let seed = row.request.0.unsigned_abs();
-    // Nine of ten links stand on the neighbours of the page too; most lead to its own host.
+    // Two of twenty links are new; the others stand on fifty more pages of the host. Four lead away.
+    let host = seed % HOSTS;
+    let section = seed / HOSTS / 50 * 50;
     let link = |n: u64| {
-        let page = if n.is_multiple_of(10) {
+        let is_new = n.is_multiple_of(10);
+        let page = if is_new {
             (1 << 32) + seed * 2 + n / 10
         } else {
-            (seed / 50) * 50 + n
+            (1 << 31) + section + n
+        };
+        let host = if n < 16 {
+            host
+        } else {
+            (host + section + n) % HOSTS
         };
         Link {
-            url: on_host(page, if n < 16 { seed % HOSTS } else { page % HOSTS }),
+            url: on_host(page, host),
             depth: 1,
             priority: 1,
         }
@@ -188,7 +196,6 @@ fn record(row: &Ready, links: u64, with_body: bool) -> Record {
             status: 200,
             content_type: Some("text/html; charset=utf-8".to_owned()),
             body_bytes: 30_000,
-            body_hash: Some(seed),
             fetched: at,
         }),
         segment: with_body

@@ -150,8 +150,6 @@ pub struct Page {
     pub content_type: Option<String>,
     /// Bytes of the payload as sent.
     pub body_bytes: u64,
-    /// A hash of the decoded body, to find equal pages; any hash that the caller sticks to.
-    pub body_hash: Option<u64>,
     /// When the answer was complete.
     pub fetched: UnixMs,
 }

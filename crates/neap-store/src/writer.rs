@@ -229,6 +229,12 @@ impl Work {
 
     async fn close(mut self) -> Result<(), Trouble> {
         self.ledger.segments.seal(&mut self.connection).await?;
+        // What is still in flight was called off and not lost: the next run asks it again, and nobody
+        // takes it for a request that kills processes.
+        sqlx::query("DELETE FROM in_flight WHERE epoch = ?")
+            .bind(self.ledger.epoch.0)
+            .execute(&mut self.connection)
+            .await?;
         sqlx::query("UPDATE runs SET ended_ms = ?, ending = 'closed' WHERE epoch = ?")
             .bind(now().0)
             .bind(self.ledger.epoch.0)

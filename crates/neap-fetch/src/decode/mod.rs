@@ -24,7 +24,7 @@ pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 /// Why a body could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DecodeError {
+pub enum DecodeError {
     /// The header names a coding that is not known.
     #[error("content coding {0:?} is not known")]
     Unknown(String),
@@ -33,7 +33,12 @@ pub(crate) enum DecodeError {
     TooMany(usize),
     /// The coded data is wrong.
     #[error("{coding} data is broken: {why}")]
-    Corrupt { coding: &'static str, why: String },
+    Corrupt {
+        /// The coding.
+        coding: &'static str,
+        /// What its decoder says.
+        why: String,
+    },
     /// The coded data ends too early.
     #[error("{0} data ends too early")]
     Truncated(&'static str),
@@ -61,6 +66,22 @@ trait Coding: Send {
     fn is_complete(&self) -> bool;
 }
 
+/// Undoes the codings of a whole body, as `Content-Encoding` names them.
+///
+/// # Errors
+/// A coding is unknown or broken, or an output would exceed `limit` bytes.
+pub fn decode(codings: &str, payload: &[u8], limit: u64) -> Result<Vec<u8>, DecodeError> {
+    let mut decoder = Decoder::for_names([codings.as_bytes()].into_iter(), limit)?;
+    let (mut input, mut out) = (payload, Vec::new());
+    if decoder.is_identity() {
+        append(&mut out, payload, limit)?;
+        return Ok(out);
+    }
+    while decoder.advance(&mut input, &mut out)? {}
+    decoder.finish()?;
+    Ok(out)
+}
+
 /// All codings of one body, the outermost first.
 pub(crate) struct Decoder {
     stages: Vec<Stage>,
@@ -80,9 +101,18 @@ struct Stage {
 impl Decoder {
     /// Reads which codings a body has; no output of a stage may exceed `limit` bytes.
     pub(crate) fn for_headers(headers: &HeaderMap, limit: u64) -> Result<Decoder, DecodeError> {
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        Decoder::for_names(values.map(|value| value.as_bytes()), limit)
+    }
+
+    /// Reads codings from header values that each list some.
+    fn for_names<'a>(
+        values: impl Iterator<Item = &'a [u8]>,
+        limit: u64,
+    ) -> Result<Decoder, DecodeError> {
         let mut names = Vec::new();
-        for value in headers.get_all(CONTENT_ENCODING) {
-            for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
+        for value in values {
+            for name in String::from_utf8_lossy(value).split(',') {
                 let name = name.trim().to_ascii_lowercase();
                 // `none` is no coding's name, but what servers say that mean it; curl agrees.
                 if !matches!(name.as_str(), "" | "identity" | "none") {

@@ -1,3 +1,5 @@
+//! Is every coding undone, and every broken or boundless one refused?
+
 use std::io::Write;
 
 use flate2::Compression;

@@ -174,9 +174,9 @@ async fn insert_attempts(
 }
 
 static INSERT_PAGES: Shape = Shape::new(
-    "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes, body_hash,
+    "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes,
      segment_id, segment_offset, segment_bytes) VALUES ",
-    "(?,?,?,?,?,?,?,?,?)",
+    "(?,?,?,?,?,?,?,?)",
     " ON CONFLICT DO NOTHING",
 );
 
@@ -197,7 +197,6 @@ async fn insert_pages(
                 .int(page.fetched.0);
             args.maybe_text(page.content_type.as_deref().map(cut))
                 .int(bytes(page.body_bytes));
-            args.maybe_int(page.body_hash.map(u64::cast_signed));
             let place = accepted.place.as_ref();
             args.maybe_int(place.map(|place| place.segment));
             args.maybe_int(place.map(|place| bytes(place.offset)));

@@ -290,7 +290,6 @@ pub(crate) fn done(row: &Ready, status: u16) -> Record {
             status,
             content_type: Some("text/html".to_owned()),
             body_bytes: 5,
-            body_hash: Some(7),
             fetched: UnixMs(NOW.0 + 123),
         }),
         segment: None,

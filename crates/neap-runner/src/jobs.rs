@@ -1,0 +1,108 @@
+//! What does one job need while it runs?
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use neap_core::job::{Bodies, Job, RobotsMode};
+use neap_core::scope::Scope;
+use neap_core::{Host, JobId};
+use neap_fetch::{FetchSettings, Fetcher, JobHeader, MemoryBudget};
+
+use crate::pump::RunError;
+
+/// A job that takes part in a run, as the store has it.
+#[derive(Debug, Clone)]
+pub struct RunJob {
+    /// The round that is run.
+    pub id: JobId,
+    /// What its file means.
+    pub job: Job,
+    /// What links are compared with, see [`Scope::roots`].
+    pub scope_roots: BTreeSet<String>,
+    /// Hosts of its input URLs: the only ones that its own headers are sent to.
+    pub input_hosts: BTreeSet<Host>,
+    /// Pages that earlier runs fetched.
+    pub pages: u64,
+}
+
+/// A job at work.
+#[derive(Debug)]
+pub(crate) struct JobContext {
+    pub(crate) id: JobId,
+    pub(crate) job: Job,
+    pub(crate) scope: Scope,
+    pub(crate) fetcher: Fetcher,
+    /// The name that robots files are read for.
+    pub(crate) product_token: String,
+}
+
+impl JobContext {
+    /// Gets a job ready to run: its secrets are looked up and its client is built.
+    ///
+    /// # Errors
+    /// An environment variable that the job names is not set, or a header is not one.
+    pub(crate) fn new(
+        run: RunJob,
+        memory: &Arc<MemoryBudget>,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<JobContext, RunError> {
+        let RunJob {
+            id,
+            job,
+            scope_roots,
+            input_hosts,
+            ..
+        } = run;
+        let mut headers = Vec::new();
+        for (name, value) in &job.identity.headers {
+            let text = value
+                .resolve(&lookup)
+                .map_err(|variable| RunError::NoSecret {
+                    job: job.name.clone(),
+                    header: name.clone(),
+                    variable,
+                })?;
+            let bad = || RunError::BadHeader {
+                job: job.name.clone(),
+                header: name.clone(),
+            };
+            headers.push(JobHeader {
+                name: HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
+                value: HeaderValue::from_str(&text).map_err(|_| bad())?,
+                is_secret: value.is_secret(),
+            });
+        }
+        let settings = FetchSettings {
+            request: job.request.clone(),
+            user_agent: job.identity.user_agent.clone(),
+            headers,
+            header_hosts: input_hosts,
+            concurrency: job.limits.concurrency as usize,
+            extra_roots: Vec::new(),
+        };
+        Ok(JobContext {
+            id,
+            scope: Scope::from_roots(&job.crawl, scope_roots),
+            fetcher: Fetcher::new(&settings, Arc::clone(memory))?,
+            product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
+            job,
+        })
+    }
+
+    /// Whether robots files hold for this job.
+    pub(crate) fn obeys_robots(&self) -> bool {
+        match self.job.robots.mode {
+            RobotsMode::Obey => true,
+            RobotsMode::Off => false,
+        }
+    }
+
+    /// Whether answers go to the segment files.
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        match self.job.store.bodies {
+            Bodies::All => true,
+            Bodies::None => false,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Drives: feeds the scheduler, runs the workers, keeps time, shuts down.
+//!
+//! The core decides and this crate carries: it reads the clock, rolls the dice, spawns and sleeps.
+//!
+//! | file | its question |
+//! | --- | --- |
+//! | `flow` | what is the life of one request? |
+//! | `pump` | what happens next, over all requests? (the only loop) |
+//! | `desk` | how do workers and the pump reach the scheduler? |
+//! | `robots` | what may be asked of a host? |
+//! | `reading` | what does a page say about where to go next? |
+//! | `jobs` | what does one job need while it runs? |
+//! | `clock` | what time is it, for the core and for the store? |
+//! | `stop` | how does a run end before its work does? |
+//! | `progress`, `report` | how far is it, and what came of it? |
+
+mod clock;
+mod desk;
+mod flow;
+mod jobs;
+mod progress;
+mod pump;
+mod reading;
+mod report;
+mod robots;
+mod stop;
+
+pub use jobs::RunJob;
+pub use progress::{HostLine, Progress};
+pub use pump::{Pump, RunError, RunOptions};
+pub use report::{Ended, RunReport};
+pub use stop::{Stop, Stopper};

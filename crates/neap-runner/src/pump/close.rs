@@ -1,0 +1,119 @@
+//! How does a run tell where it stands, and how does it end?
+
+use std::time::Duration;
+
+use neap_core::UnixMs;
+use neap_core::limiter::State;
+use neap_core::scheduler::HostView;
+use neap_store::{Command, Event};
+
+use super::{Pump, RunError};
+use crate::progress::{HostLine, Progress};
+use crate::report::{Ended, RunReport};
+
+/// Hosts that the progress names.
+const MOST_HOST_LINES: usize = 10;
+
+impl Pump {
+    /// Stores what the limiters learned since the last time.
+    pub(super) async fn store_memories(&self) -> Result<(), RunError> {
+        let desk = &self.shop.desk;
+        let now: UnixMs = desk.clock.unix();
+        let memories = desk.state().scheduler.take_memories();
+        let rows: Vec<_> = memories
+            .into_iter()
+            .filter_map(|(host, memory)| Some((host, serde_json::to_value(memory).ok()?, now)))
+            .collect();
+        if rows.is_empty() {
+            Ok(())
+        } else {
+            self.send(Command::HostMemory(rows)).await
+        }
+    }
+
+    pub(super) fn tell_progress(&self) {
+        let progress = self.standing();
+        self.progress.send_replace(progress);
+    }
+
+    /// Hands back what never went out, stores what was learned, and closes the store.
+    pub(super) async fn close(mut self) -> Result<RunReport, RunError> {
+        self.store_memories().await?;
+        self.send(Command::Close).await?;
+        loop {
+            match self.events.recv().await {
+                Some(Event::Closed) | None => break,
+                Some(event) => self.hear(event).await?,
+            }
+        }
+        self.tell_progress();
+        Ok(RunReport {
+            ended: self.ended.unwrap_or(Ended::Finished),
+            progress: self.standing(),
+            latency: self.shop.tally.latencies([0.5, 0.95, 0.99]),
+            finished: self.finished,
+            given_up: self.given_up,
+        })
+    }
+
+    fn standing(&self) -> Progress {
+        let counts = self.shop.tally.counts();
+        let desk = &self.shop.desk;
+        let now = desk.clock.now();
+        let (in_flight, mut hosts) = {
+            let scheduler = &desk.state().scheduler;
+            (
+                scheduler.busy(),
+                scheduler.hosts(now).collect::<Vec<HostView>>(),
+            )
+        };
+        let host_count = hosts.len();
+        hosts.sort_by_key(|view| {
+            (
+                rank(&view.state),
+                std::cmp::Reverse(view.in_flight),
+                view.host,
+            )
+        });
+        hosts.truncate(MOST_HOST_LINES);
+        let line = |view: HostView| HostLine {
+            name: self.name(view.host),
+            limit: view.limit,
+            in_flight: view.in_flight,
+            state: view.state,
+            wait: wait(&view.state, now),
+        };
+        Progress {
+            elapsed: self.started.elapsed(),
+            closed: self.counts.values().map(|c| c.closed()).sum(),
+            known: self.counts.values().map(|c| c.closed() + c.open()).sum(),
+            in_flight,
+            waiting: self.counts.values().map(|c| c.waiting).sum(),
+            exchanges: counts.exchanges,
+            retries: counts.retries,
+            pages: counts.pages,
+            failed: counts.failed,
+            bytes: counts.bytes,
+            outcomes: counts.outcomes,
+            causes: counts.causes,
+            hosts: hosts.into_iter().map(line).collect(),
+            host_count,
+        }
+    }
+}
+
+/// The most notable states come first.
+fn rank(state: &State) -> u8 {
+    match state {
+        State::OnlyProbed { .. } => 0,
+        State::Held { .. } => 1,
+        State::Steady => 2,
+    }
+}
+
+fn wait(state: &State, now: neap_core::Time) -> Option<Duration> {
+    match state {
+        State::OnlyProbed { next: at, .. } | State::Held { until: at } => Some(at.since(now)),
+        State::Steady => None,
+    }
+}

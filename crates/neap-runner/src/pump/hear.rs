@@ -1,0 +1,148 @@
+//! What has happened, and who needs to know?
+//!
+//! The store's events and the workers' notes, each carried to the scheduler, the rules or the counts.
+
+use std::sync::Arc;
+
+use neap_core::scheduler::Ready;
+use neap_core::scope::SkipReason;
+use neap_store::{Command, Event, HostRow, RobotsAnswer, Skipped};
+use tracing::{debug, info};
+
+use super::{Note, Pump, RunError};
+use crate::robots::Asked;
+
+impl Pump {
+    pub(super) async fn hear_all(&mut self) -> Result<(), RunError> {
+        while let Ok(event) = self.events.try_recv() {
+            self.hear(event).await?;
+        }
+        while let Ok(note) = self.notes.1.try_recv() {
+            self.hear_worker(note).await?;
+        }
+        while self.workers.try_join_next().is_some() {}
+        Ok(())
+    }
+
+    pub(super) async fn hear(&mut self, event: Event) -> Result<(), RunError> {
+        let desk = Arc::clone(&self.shop.desk);
+        match event {
+            Event::Ready(ready) => {
+                self.names.insert(ready.host, ready.host_name);
+                desk.state()
+                    .scheduler
+                    .handle_ready(ready.job, ready.host, ready.first);
+            }
+            Event::Refilled(refilled) => {
+                let last = refilled.rows.last().map(|row| row.position);
+                let rows = self.allowed(refilled.rows).await?;
+                let is_exhausted = refilled.is_exhausted;
+                let scheduler = &mut desk.state().scheduler;
+                scheduler.handle_refilled(&refilled.refill, rows, last, is_exhausted);
+            }
+            Event::Promoted(rows) => {
+                let rows = self.allowed(rows).await?;
+                desk.state().scheduler.handle_promoted(rows);
+            }
+            Event::Leased(requests) => self.start_all(&requests),
+            Event::Recorded(recorded) => {
+                desk.state().scheduler.handle_recorded(recorded.request);
+            }
+            Event::Skipped(requests) | Event::Released(requests) => {
+                for request in requests {
+                    desk.state().scheduler.handle_recorded(request);
+                }
+            }
+            Event::NextDue(due) => {
+                let due = due.map(|at| desk.clock.time_of(at));
+                desk.state().scheduler.handle_next_due(due);
+            }
+            Event::Host(row) => self.hear_host(row),
+            Event::Counts(job, counts) => {
+                self.counts.insert(job, counts);
+            }
+            Event::HostFailed { host, requests } => {
+                self.shop.tally.given_up(requests);
+                self.given_up.push((self.name(host), requests));
+            }
+            Event::RestSkipped { job, requests } => debug!(%job, requests, "rest skipped"),
+            Event::RobotsKept(_) | Event::Closed => {}
+            Event::JobFinished(job) => {
+                desk.state().scheduler.remove_job(job);
+                self.finished.push(job);
+            }
+            Event::Broken(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn hear_worker(&mut self, note: Note) -> Result<(), RunError> {
+        let desk = Arc::clone(&self.shop.desk);
+        match note {
+            Note::StoreGone(error) => {
+                // The writer says itself what went wrong, if it still can.
+                while let Some(event) = self.events.recv().await {
+                    if let Event::Broken(cause) = event {
+                        return Err(cause.into());
+                    }
+                }
+                Err(error.into())
+            }
+            Note::Robots(host, Asked::Known(answer)) => {
+                let crawl_delay = self.rules.learn(&answer, self.jobs.values());
+                self.send(Command::Robots(answer)).await?;
+                desk.state().scheduler.handle_robots(host, crawl_delay);
+                Ok(())
+            }
+            Note::Robots(host, Asked::Unreachable) => {
+                let wait = self.rules.wait(host);
+                info!(
+                    host = self.name(host),
+                    ?wait,
+                    "robots.txt unreachable, asked again later"
+                );
+                desk.state()
+                    .scheduler
+                    .handle_robots_unreachable(host, wait, desk.clock.now());
+                Ok(())
+            }
+            Note::Robots(host, Asked::Hopeless(cause)) => {
+                desk.state().scheduler.give_up(host);
+                self.fail_host(host, cause.to_string()).await
+            }
+        }
+    }
+
+    fn hear_host(&mut self, row: HostRow) {
+        let desk = &self.shop.desk;
+        let memory = row
+            .limiter
+            .and_then(|(json, _)| serde_json::from_value(json).ok());
+        let fresh: Option<RobotsAnswer> = row
+            .robots
+            .filter(|answer| answer.expires > desk.clock.unix());
+        let robots = fresh.map(|answer| self.rules.learn(&answer, self.jobs.values()));
+        self.names.insert(row.host, row.name);
+        desk.state().scheduler.handle_host(row.host, memory, robots);
+    }
+
+    /// Leaves out what robots files forbid, and has it noted.
+    async fn allowed(&mut self, rows: Vec<Ready>) -> Result<Vec<Ready>, RunError> {
+        let (jobs, rules) = (&self.jobs, &self.rules);
+        let is_allowed = |row: &Ready| {
+            jobs.get(&row.job)
+                .is_some_and(|job| !job.obeys_robots() || rules.allow(job, row.host, &row.url))
+        };
+        let (allowed, denied): (Vec<Ready>, Vec<Ready>) = rows.into_iter().partition(is_allowed);
+        if !denied.is_empty() {
+            let skipped = denied.iter().map(|row| Skipped {
+                request: row.request,
+                job: row.job,
+                host: row.host,
+                reason: SkipReason::Robots,
+            });
+            self.send(Command::Skip(skipped.collect())).await?;
+        }
+        Ok(allowed)
+    }
+}

@@ -1,0 +1,35 @@
+//! What came of a run?
+
+use std::time::Duration;
+
+use neap_core::JobId;
+
+use crate::progress::Progress;
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its jobs have no open request any more.
+    Finished,
+    /// It was asked to stop and what was in flight came home.
+    Drained,
+    /// The number of pages or the time that it was given is used up.
+    LimitReached,
+    /// It was asked to stop at once.
+    Aborted,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// Why it ended.
+    pub ended: Ended,
+    /// What it did.
+    pub progress: Progress,
+    /// Latency to the first byte: median, 95th and 99th percentile; `None` without any answer.
+    pub latency: Option<[Duration; 3]>,
+    /// Its jobs that have no open request any more.
+    pub finished: Vec<JobId>,
+    /// Hosts that were given up, with the number of requests that failed with each.
+    pub given_up: Vec<(String, u64)>,
+}

@@ -1,0 +1,160 @@
+//! What may be asked of a host?
+//!
+//! The robots file decides (RFC 9309). It is asked for before anything else, under a permit of its
+//! host, and its answer is kept in the store for a day, so that a resumed crawl does not ask 100,000
+//! hosts again. Its redirects are followed here, five at most as the RFC says, wherever they lead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use neap_core::classify::{Cause, Outcome, classify};
+use neap_core::exchange::Exchange;
+use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
+use neap_fetch::BodyLimit;
+use neap_parse::Robots;
+use neap_store::RobotsAnswer;
+
+use crate::desk::{Desk, Permit};
+use crate::jobs::JobContext;
+
+/// How long a robots file is used (RFC 9309, section 2.4: "up to 24 hours").
+const USED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Redirects that are followed from a robots file (RFC 9309, section 2.3.1.2: "at least five").
+const MOST_REDIRECTS: usize = 5;
+
+/// Bytes of a robots file that are read: twice what its reader looks at.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Bounds of the wait before an unreachable robots file is asked for again; it doubles in between.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What came of asking for a robots file.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// It is known what may be asked.
+    Known(RobotsAnswer),
+    /// Nobody can tell now: nothing may be asked (RFC 9309, section 2.3.1.4).
+    Unreachable,
+    /// The host cannot be asked anything, now or later.
+    Hopeless(Cause),
+}
+
+/// Asks for a host's robots file.
+pub(crate) async fn ask(
+    desk: &Desk,
+    job: &JobContext,
+    host: HostId,
+    name: &Host,
+    permit: Permit,
+) -> Asked {
+    let mut permit = Some(permit);
+    let mut url = CanonicalUrl::of(name.robots_url()).expect("a robots URL is short and http");
+    for _ in 0..=MOST_REDIRECTS {
+        let fetched = job.fetcher.fetch(&url, BodyLimit::CutAt(MOST_BYTES)).await;
+        let exchange = &fetched.exchange;
+        let judgement = classify(exchange, None, false);
+        // Only the first answer is the host's own; a redirect may lead to another one.
+        if let Some(permit) = permit.take() {
+            permit.report(judgement.signal);
+        }
+        match judgement.outcome {
+            Outcome::Redirect => match target(&url, exchange) {
+                Some(next) => url = next,
+                None => return Asked::Known(kept(host, exchange, desk.clock.unix())),
+            },
+            Outcome::Success | Outcome::Gone | Outcome::Refused | Outcome::ClientError => {
+                return Asked::Known(kept(host, exchange, desk.clock.unix()));
+            }
+            Outcome::Permanent => {
+                return match judgement.cause {
+                    Some(cause) => Asked::Hopeless(cause),
+                    None => Asked::Unreachable,
+                };
+            }
+            Outcome::RateLimited
+            | Outcome::Overload
+            | Outcome::ServerError
+            | Outcome::Transient
+            | Outcome::Internal => return Asked::Unreachable,
+        }
+    }
+    // More redirects than that: as if there were no robots file (RFC 9309, section 2.3.1.2).
+    let now = desk.clock.unix();
+    let expires = now + USED_FOR;
+    Asked::Known(RobotsAnswer {
+        host,
+        status: None,
+        body: None,
+        fetched: now,
+        expires,
+    })
+}
+
+fn target(from: &CanonicalUrl, exchange: &Exchange) -> Option<CanonicalUrl> {
+    let location = exchange.result.as_ref().ok()?.header("location")?;
+    CanonicalUrl::join(from.url(), location).ok()
+}
+
+/// The answer as it is kept: its body only if it is a file.
+fn kept(host: HostId, exchange: &Exchange, now: UnixMs) -> RobotsAnswer {
+    let answer = exchange.result.as_ref().ok();
+    let is_file = answer.is_some_and(|answer| (200..300).contains(&answer.status));
+    RobotsAnswer {
+        host,
+        status: answer.map(|answer| answer.status),
+        body: answer
+            .filter(|_| is_file)
+            .map(|answer| answer.body.to_vec()),
+        fetched: now,
+        expires: now + USED_FOR,
+    }
+}
+
+/// The rules of every host that takes part, for each job as it calls itself.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    by_host: HashMap<HostId, HashMap<JobId, Arc<Robots>>>,
+    tries: HashMap<HostId, u32>,
+}
+
+impl Rules {
+    /// Takes up what a host answered, and says which crawl delay it asks for.
+    pub(crate) fn learn<'a>(
+        &mut self,
+        answer: &RobotsAnswer,
+        jobs: impl Iterator<Item = &'a Arc<JobContext>>,
+    ) -> Option<Duration> {
+        self.tries.remove(&answer.host);
+        let of_host = self.by_host.entry(answer.host).or_default();
+        for job in jobs {
+            let rules = match &answer.body {
+                Some(body) => Robots::parse(body, &job.product_token),
+                None => Robots::allow_all(),
+            };
+            of_host.insert(job.id, Arc::new(rules));
+        }
+        of_host
+            .values()
+            .filter_map(|rules| rules.crawl_delay())
+            .max()
+    }
+
+    /// Whether a job may ask a host for a URL, as far as is known. The scheduler sees to it that it is
+    /// known before a job that obeys gets any request of the host.
+    pub(crate) fn allow(&self, job: &JobContext, host: HostId, url: &CanonicalUrl) -> bool {
+        let rules = self
+            .by_host
+            .get(&host)
+            .and_then(|of_host| of_host.get(&job.id));
+        rules.is_none_or(|rules| rules.allows(url.url()))
+    }
+
+    /// How long to wait before a robots file that could not be had is asked for again.
+    pub(crate) fn wait(&mut self, host: HostId) -> Duration {
+        let tries = self.tries.entry(host).or_default();
+        *tries += 1;
+        (ASK_AGAIN.0 * (1 << (*tries - 1).min(10))).min(ASK_AGAIN.1)
+    }
+}

@@ -1,0 +1,201 @@
+//! What can be said on the command line?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::print::Format;
+
+/// A concurrent crawl job runner: submit job files, resume interrupted crawls, query results in SQLite.
+#[derive(Debug, Parser)]
+#[command(name = "neap", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    disable_help_subcommand = true,
+    after_help = "Exit codes: `neap help exit-codes`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Change to this directory before anything else.
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+    /// The store. Default: the job file's `[store] path`, else `neap.db` here.
+    #[arg(long, value_name = "FILE", env = "NEAP_DB", global = true)]
+    pub(crate) db: Option<PathBuf>,
+    /// Say more: once for what is done, twice for how.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Say less: once for no progress, twice for errors only.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) quiet: u8,
+    /// Log filter, such as `neap_runner=debug,reqwest=warn`; wins over -v and -q.
+    #[arg(long, value_name = "FILTER", env = "NEAP_LOG", global = true)]
+    pub(crate) log: Option<String>,
+    /// How log lines are written.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        env = "NEAP_LOG_FORMAT",
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
+    /// How a run shows how far it is: `auto` is a bar on a terminal and a line now and then elsewhere.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        env = "NEAP_PROGRESS",
+        global = true
+    )]
+    pub(crate) progress: ProgressMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A bar on a terminal, lines elsewhere.
+    Auto,
+    /// Redrawn in place.
+    Bar,
+    /// A line every few seconds.
+    Line,
+    /// A JSON object every second.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check job files, without storing or fetching anything.
+    Check {
+        /// The job files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Put a job into the store, to be run later by `neap resume`.
+    Submit {
+        /// The job file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Start a new round, even if the last one is not finished.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Run a job: submit its file and crawl, or go on where the last run of it stopped.
+    Run {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Start a new round, even if the last one is not finished.
+        #[arg(long)]
+        fresh: bool,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Go on with unfinished jobs: one of them, or all in the store.
+    Resume {
+        /// A job file, or the name of a job in the store. Default: every unfinished job.
+        #[arg(value_name = "FILE|JOB")]
+        job: Option<String>,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Show the jobs of the store and how far they are.
+    Status {
+        /// A job file, or the name of a job in the store. Default: all jobs.
+        #[arg(value_name = "FILE|JOB")]
+        job: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Ask the store in SQL; it cannot be changed that way.
+    Query {
+        /// The statement, or `-` to read it from standard input.
+        #[arg(value_name = "SQL")]
+        sql: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write the stored body of a URL to standard output.
+    Body {
+        /// The URL.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// As it was sent: gzip and other codings are not undone.
+        #[arg(long)]
+        raw: bool,
+        /// The header of the answer, before the body.
+        #[arg(long)]
+        head: bool,
+    },
+    /// Show the hosts of the store: limits, failures, what they wait for.
+    Hosts {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Crawl a small flaky shop on this machine and show how it goes.
+    Demo {
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Show help for a command, or for `exit-codes`.
+    Help {
+        /// A command, or `exit-codes`.
+        #[arg(value_name = "TOPIC")]
+        topic: Option<String>,
+    },
+}
+
+/// Values that win over those of a job file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Overrides {
+    /// Override a value of the job file, such as `limits.concurrency=50`. Can be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Where a run ends before its work does; it can be resumed (exit code 5).
+#[derive(Debug, Default, Args)]
+pub(crate) struct Bounds {
+    /// Stop after this many pages.
+    #[arg(long, value_name = "PAGES")]
+    pub(crate) limit: Option<u64>,
+    /// Stop after this time, such as `30m`.
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::jobfile::duration)]
+    pub(crate) time: Option<Duration>,
+    /// How long requests in flight may take when the run is stopped.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::jobfile::duration)]
+    pub(crate) grace: Option<Duration>,
+}
+
+/// How rows are printed.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// The form of the output.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}

@@ -1,0 +1,50 @@
+//! `neap check`: is a job file good? Nothing is stored and nothing is fetched.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use neap_core::Host;
+
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::jobfile::{self, JobFile};
+use crate::screen::number;
+
+/// Checks every file, and tells of each; the first bad one does not hide the others.
+///
+/// # Errors
+/// None of its own: what is wrong is printed, and the exit code says that something is.
+pub(crate) fn check(files: &[PathBuf], overrides: &[String]) -> Result<Exit, Failure> {
+    let mut exit = exit::DONE;
+    for path in files {
+        match check_one(path, overrides) {
+            Ok(line) => println!("{line}"),
+            Err(failure) => {
+                eprintln!("{:?}", failure.report);
+                exit = failure.exit;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn check_one(path: &Path, overrides: &[String]) -> Result<String, Failure> {
+    let file = jobfile::read(path, overrides)?;
+    let mut hosts = BTreeSet::new();
+    let mut input = file.input_urls()?;
+    for url in input.by_ref() {
+        hosts.insert(url?.host());
+    }
+    super::submit::warn_of_malformed(&file, &input);
+    Ok(told(&file, input.urls(), &hosts))
+}
+
+fn told(file: &JobFile, urls: u64, hosts: &BTreeSet<Host>) -> String {
+    format!(
+        "{}  ok   job {}: {} on {}",
+        file.path.display(),
+        file.job.name,
+        number(urls, "URL"),
+        number(hosts.len() as u64, "host"),
+    )
+}

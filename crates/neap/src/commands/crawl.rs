@@ -1,0 +1,132 @@
+//! What happens when jobs are run, however that was asked for?
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use neap_core::UnixMs;
+use neap_runner::{Ended, Pump, RunJob, RunOptions, RunReport, Stopper};
+use neap_store::{JobRow, RunLock, Settings, Store, Writer};
+
+use crate::cli::{Bounds, Global};
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::screen::{self, number};
+use crate::signals::stop_on_signals;
+
+/// Runs jobs of a store that is locked for it.
+///
+/// # Errors
+/// A job's secrets are missing or the store cannot be written. What is recorded stays.
+pub(crate) async fn crawl(
+    global: &Global,
+    store: &Store,
+    lock: RunLock,
+    jobs: Vec<JobRow>,
+    bounds: &Bounds,
+) -> Result<Exit, Failure> {
+    let run_jobs = run_jobs(store, &jobs).await?;
+    let run = store.begin_run(&lock, now()).await?;
+    if run.recovered.lost > 0 {
+        eprintln!(
+            "the last run ended without a word: {} in flight then {} asked again",
+            number(run.recovered.lost, "request"),
+            if run.recovered.lost == 1 { "is" } else { "are" },
+        );
+    }
+    if run.recovered.quarantined > 0 {
+        eprintln!(
+            "{} given up: the process died of each three times",
+            number(run.recovered.quarantined, "request")
+        );
+    }
+    let options = options(bounds);
+    let grace = options.grace;
+    let stopper = Stopper::default();
+    let writer = Writer::spawn(store, &run, Settings::default()).await?;
+    let lookup = |name: &str| std::env::var(name).ok();
+    let pump = Pump::new(run_jobs, writer, options, &stopper, lookup)?;
+    let signal = stop_on_signals(stopper, grace)?;
+    let shown = screen::show(global, &title(&jobs), pump.progress());
+    let result = pump.run().await;
+    shown.end().await;
+    let report = result?;
+    let jobs = reread(store, &jobs).await?;
+    screen::summary(global, &jobs, &report);
+    let exit = exit_of(store, &jobs, &report).await?;
+    drop(lock);
+    Ok(if report.ended == Ended::Aborted {
+        signal.exit()
+    } else {
+        exit
+    })
+}
+
+/// The wall clock.
+pub(crate) fn now() -> UnixMs {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn options(bounds: &Bounds) -> RunOptions {
+    let standard = RunOptions::default();
+    RunOptions {
+        most_pages: bounds.limit,
+        most_time: bounds.time,
+        grace: bounds.grace.unwrap_or(standard.grace),
+    }
+}
+
+async fn run_jobs(store: &Store, jobs: &[JobRow]) -> Result<Vec<RunJob>, Failure> {
+    let mut run_jobs = Vec::new();
+    for row in jobs {
+        let has_headers = !row.spec.identity.headers.is_empty();
+        run_jobs.push(RunJob {
+            id: row.job_id,
+            job: row.spec.clone(),
+            scope_roots: row.scope_roots.clone(),
+            // Only headers of the job's own need to know where they may go.
+            input_hosts: if has_headers {
+                store.input_hosts(row.job_id).await?
+            } else {
+                Default::default()
+            },
+            pages: row.counts.pages,
+        });
+    }
+    Ok(run_jobs)
+}
+
+async fn reread(store: &Store, jobs: &[JobRow]) -> Result<Vec<JobRow>, Failure> {
+    let mut fresh = Vec::new();
+    for row in jobs {
+        fresh.push(store.job(row.job_id).await?);
+    }
+    Ok(fresh)
+}
+
+fn title(jobs: &[JobRow]) -> String {
+    match jobs {
+        [one] => format!("{} round {}", one.name, one.round),
+        many => number(many.len() as u64, "job"),
+    }
+}
+
+async fn exit_of(store: &Store, jobs: &[JobRow], report: &RunReport) -> Result<Exit, Failure> {
+    Ok(match report.ended {
+        Ended::LimitReached => exit::LIMIT_REACHED,
+        Ended::Drained => exit::DRAINED,
+        Ended::Aborted => exit::ABORTED_INT,
+        Ended::Finished => {
+            let mut fetched_any = false;
+            for row in jobs {
+                fetched_any |= store.fetched_any(row.job_id).await?;
+            }
+            if fetched_any {
+                exit::DONE
+            } else {
+                exit::EXPECTATION
+            }
+        }
+    })
+}

@@ -1,0 +1,48 @@
+//! What does each command do?
+
+mod body;
+mod check;
+mod crawl;
+mod demo;
+mod help;
+mod place;
+mod resume;
+mod run;
+mod status;
+mod submit;
+mod tables;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why it could not be done.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Check { files, overrides } => check::check(&files, &overrides.set),
+        Command::Submit {
+            file,
+            overrides,
+            fresh,
+        } => submit::submit(&global, &file, &overrides.set, fresh).await,
+        Command::Run {
+            job,
+            overrides,
+            fresh,
+            bounds,
+        } => run::run(&global, &job, &overrides.set, fresh, &bounds).await,
+        Command::Resume { job, bounds } => resume::resume(&global, job.as_deref(), &bounds).await,
+        Command::Status { job, output } => {
+            status::status(&global, job.as_deref(), output.format).await
+        }
+        Command::Query { sql, output } => tables::query(&global, &sql, output.format).await,
+        Command::Body { url, raw, head } => body::body(&global, &url, raw, head).await,
+        Command::Hosts { output } => tables::hosts(&global, output.format).await,
+        Command::Demo { bounds } => demo::demo(&global, &bounds).await,
+        Command::Help { topic } => help::help(topic.as_deref()),
+    }
+}

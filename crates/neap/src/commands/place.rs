@@ -1,0 +1,90 @@
+//! Where is the store, and which job is meant?
+
+use std::path::{Path, PathBuf};
+
+use neap_store::{Access, Reader, Store, StoreError};
+
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::jobfile::{self, JobFile};
+
+/// The store of a command that names no job file.
+const DEFAULT_STORE: &str = "neap.db";
+
+/// The store for a job file: `--db`, else its `[store] path` relative to the file, else `neap.db` here.
+pub(crate) fn store_of(global: &Global, file: Option<&JobFile>) -> PathBuf {
+    let of_file = || {
+        let file = file?;
+        Some(file.dir.join(file.job.store.path.as_ref()?))
+    };
+    global
+        .db
+        .clone()
+        .or_else(of_file)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_STORE))
+}
+
+/// What a person meant by `FILE|JOB`.
+#[derive(Debug)]
+pub(crate) enum Meant {
+    /// A job file.
+    File(Box<JobFile>),
+    /// A job in the store, by name.
+    Name(String),
+}
+
+/// Reads `FILE|JOB`: a file if there is one, or if it is written like one.
+///
+/// # Errors
+/// The file is not a good job file.
+pub(crate) fn meant(text: &str, overrides: &[String]) -> Result<Meant, Failure> {
+    let is_file = text.ends_with(".toml") || text.contains('/') || Path::new(text).is_file();
+    if is_file {
+        return Ok(Meant::File(Box::new(jobfile::read(
+            Path::new(text),
+            overrides,
+        )?)));
+    }
+    if !overrides.is_empty() {
+        return Err(Failure::usage(
+            format!("--set changes values of a job file, and `{text}` is not one"),
+            "name the job file; what it changes is taken over by the job in the store",
+        ));
+    }
+    Ok(Meant::Name(text.to_owned()))
+}
+
+/// Opens a store that is there already, to write.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub(crate) async fn existing(path: &Path) -> Result<Store, Failure> {
+    Store::open(path, Access::Existing)
+        .await
+        .map_err(|error| or_missing(error, path))
+}
+
+/// Opens a store that is there already, to read; a run may go on meanwhile.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub(crate) async fn reader(global: &Global) -> Result<Reader, Failure> {
+    reader_at(&store_of(global, None)).await
+}
+
+/// Opens the store at a path, to read.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub(crate) async fn reader_at(path: &Path) -> Result<Reader, Failure> {
+    Reader::open(path)
+        .await
+        .map_err(|error| or_missing(error, path))
+}
+
+fn or_missing(error: StoreError, path: &Path) -> Failure {
+    match error {
+        StoreError::Missing { .. } => Failure::no_store(path),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,147 @@
+//! How does neap say that it cannot go on?
+//!
+//! A [`Failure`] is what people read (what happened, where, what to do next) and the exit code for
+//! scripts. Every error of the crates below becomes one here, and nowhere else.
+
+use std::path::Path;
+
+use miette::{Diagnostic, Report};
+use neap_runner::RunError;
+use neap_store::StoreError;
+
+use crate::exit::{self, Exit};
+use crate::jobfile::JobFileError;
+
+/// Why neap cannot go on.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the shell hears.
+    pub(crate) exit: Exit,
+    /// What people read.
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+struct Plain {
+    message: String,
+    #[help]
+    help: Option<String>,
+}
+
+impl Failure {
+    /// Something is wrong with what was asked for.
+    pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::new(exit::USAGE, message, Some(help.into()))
+    }
+
+    /// neap itself cannot go on.
+    pub(crate) fn error(message: impl Into<String>) -> Failure {
+        Failure::new(exit::ERROR, message, None)
+    }
+
+    fn new(exit: Exit, message: impl Into<String>, help: Option<String>) -> Failure {
+        Failure {
+            exit,
+            report: Report::new(Plain {
+                message: message.into(),
+                help,
+            }),
+        }
+    }
+
+    /// There is no store where it was looked for.
+    pub(crate) fn no_store(path: &Path) -> Failure {
+        Failure::usage(
+            format!("there is no store at {}", path.display()),
+            "`neap run FILE` creates one; --db FILE or -C DIR names another place",
+        )
+    }
+}
+
+impl From<JobFileError> for Failure {
+    fn from(error: JobFileError) -> Failure {
+        Failure {
+            exit: exit::USAGE,
+            report: Report::new(error),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        match error {
+            RunError::Store(error) => error.into(),
+            RunError::NoSecret { .. } | RunError::BadHeader { .. } | RunError::Fetch(_) => {
+                Failure::new(exit::USAGE, words(&error), None)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let (exit, help) = advice(&error);
+        Failure::new(exit, words(&error), help.map(str::to_owned))
+    }
+}
+
+/// What scripts hear of a store error, and what people may do about it.
+fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
+    use StoreError as E;
+    match error {
+        E::Held { .. } => (
+            exit::HELD,
+            Some("wait for it to end, or stop it with Ctrl-C; then run this again"),
+        ),
+        E::Newer { .. } => (
+            exit::STORE_VERSION,
+            Some("use a neap that is as new as the store"),
+        ),
+        E::Older { .. } => (
+            exit::STORE_VERSION,
+            Some("any command that writes, such as `neap resume`, migrates it"),
+        ),
+        E::Missing { .. } | E::Empty { .. } => (
+            exit::USAGE,
+            Some("`neap run FILE` creates one; --db FILE or -C DIR names another place"),
+        ),
+        E::Refused(_) | E::BadQuery(_) => (exit::USAGE, None),
+        E::Full { .. } => (
+            exit::ERROR,
+            Some("make room and run the same command again: nothing is lost"),
+        ),
+        E::NotSqlite { .. } | E::Foreign { .. } => (
+            exit::ERROR,
+            Some("--db FILE names another place for the store"),
+        ),
+        E::Damaged { .. }
+        | E::SqliteTooOld { .. }
+        | E::Superseded { .. }
+        | E::Unexpected(_)
+        | E::Io { .. }
+        | E::Sql { .. }
+        | E::Stopped => (exit::ERROR, None),
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::error(words(&error))
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

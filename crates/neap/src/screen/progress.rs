@@ -1,0 +1,163 @@
+//! How far is the run? On a terminal a few lines that are redrawn, elsewhere a line now and then.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_core::limiter::State;
+use neap_runner::{HostLine, Progress};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{bytes, clock, grouped, short};
+use crate::cli::{Global, ProgressMode};
+use crate::print::escape::for_terminal;
+
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Time between two JSON objects.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+/// Hosts named below the bar.
+const HOSTS_SHOWN: usize = 3;
+
+/// Something that shows the progress until the run ends.
+#[derive(Debug)]
+pub(crate) struct Shown(JoinHandle<()>);
+
+impl Shown {
+    /// Waits until the last of it is shown; the run has ended, so there is no more to come.
+    pub(crate) async fn end(self) {
+        // It cannot fail but by a panic, which has been reported and concerns nothing else.
+        let _ = self.0.await;
+    }
+}
+
+/// Shows the progress of a run on standard error, as the command line wants it.
+pub(crate) fn show(global: &Global, title: &str, progress: watch::Receiver<Progress>) -> Shown {
+    let title = title.to_owned();
+    Shown(match mode(global) {
+        ProgressMode::Bar => tokio::spawn(bar(title, progress)),
+        ProgressMode::Json => tokio::spawn(json(title, progress)),
+        ProgressMode::Line => tokio::spawn(lines(title, progress)),
+        ProgressMode::None | ProgressMode::Auto => tokio::spawn(async {}),
+    })
+}
+
+fn mode(global: &Global) -> ProgressMode {
+    match global.progress {
+        ProgressMode::Auto if global.quiet > 0 => ProgressMode::None,
+        ProgressMode::Auto if std::io::stderr().is_terminal() => ProgressMode::Bar,
+        ProgressMode::Auto => ProgressMode::Line,
+        said @ (ProgressMode::Bar
+        | ProgressMode::Line
+        | ProgressMode::Json
+        | ProgressMode::None) => said,
+    }
+}
+
+async fn bar(title: String, mut progress: watch::Receiver<Progress>) {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    let template = "{prefix}\n[{bar:50}] {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("█▌ "));
+    }
+    while progress.changed().await.is_ok() {
+        let now = progress.borrow_and_update().clone();
+        bar.set_length(now.known.max(1));
+        bar.set_position(now.closed);
+        bar.set_prefix(format!(
+            " {title}  {}{}   ^C drains · ^C^C aborts",
+            clock(now.elapsed),
+            eta(&now)
+                .map(|left| format!("  about {} left", clock(left)))
+                .unwrap_or_default(),
+        ));
+        let mut message = counts(&now);
+        for host in now.hosts.iter().take(HOSTS_SHOWN) {
+            message.push_str(&format!("\n {}", host_line(host)));
+        }
+        bar.set_message(message);
+    }
+    bar.finish_and_clear();
+}
+
+async fn lines(title: String, mut progress: watch::Receiver<Progress>) {
+    let mut next = Instant::now() + LINE_EVERY;
+    while progress.changed().await.is_ok() {
+        let now = progress.borrow_and_update().clone();
+        if Instant::now() < next {
+            continue;
+        }
+        next += LINE_EVERY;
+        let held = now.hosts.first().filter(|host| host.state != State::Steady);
+        let held = held
+            .map(|host| format!("  {}", host_line(host)))
+            .unwrap_or_default();
+        eprintln!("{title} {} {}{held}", clock(now.elapsed), counts(&now));
+    }
+}
+
+async fn json(title: String, mut progress: watch::Receiver<Progress>) {
+    let mut next = Instant::now();
+    while progress.changed().await.is_ok() {
+        let now = progress.borrow_and_update().clone();
+        if Instant::now() < next {
+            continue;
+        }
+        next += JSON_EVERY;
+        let event = serde_json::json!({
+            "event": "progress", "v": 1, "job": title, "elapsed_s": now.elapsed.as_secs_f64(),
+            "done": now.closed, "total": now.known, "rate": rate(&now),
+            "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
+            "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes,
+        });
+        eprintln!("{event}");
+    }
+}
+
+fn counts(now: &Progress) -> String {
+    let bad = now.causes.get("http_502").copied().unwrap_or_default();
+    format!(
+        "{}/{}  {:.1}/s  in flight {}  waiting {}  pages {}  failed {}  502 {}  {} in",
+        grouped(now.closed),
+        grouped(now.known),
+        rate(now),
+        now.in_flight,
+        grouped(now.waiting),
+        grouped(now.pages),
+        grouped(now.failed),
+        grouped(bad),
+        bytes(now.bytes),
+    )
+}
+
+fn host_line(host: &HostLine) -> String {
+    let wait = host
+        .wait
+        .map(|wait| format!(", next in {}", short(wait)))
+        .unwrap_or_default();
+    let state = match host.state {
+        State::Steady => String::new(),
+        State::OnlyProbed { .. } => format!("  only probed{wait}"),
+        State::Held { .. } => format!("  asked for a pause{wait}"),
+    };
+    format!(
+        "{}  limit {:.1}  in flight {}{state}",
+        for_terminal(&host.name),
+        host.limit,
+        host.in_flight
+    )
+}
+
+/// Exchanges a second, over the whole run.
+fn rate(now: &Progress) -> f64 {
+    now.exchanges as f64 / now.elapsed.as_secs_f64().max(0.001)
+}
+
+/// The time that is left, if the run goes on as it did and finds nothing more.
+fn eta(now: &Progress) -> Option<Duration> {
+    let left = now.known.saturating_sub(now.closed) as f64;
+    let rate = rate(now);
+    (rate > 0.0 && left > 0.0).then(|| Duration::from_secs_f64((left / rate).min(1e7)))
+}

@@ -1,0 +1,91 @@
+//! What came of the run? A few lines at its end, on standard error.
+
+use neap_runner::{Ended, RunReport};
+use neap_store::JobRow;
+
+use super::{bytes, clock, grouped, number, short};
+use crate::cli::Global;
+use crate::print::escape::for_terminal;
+
+/// Prints what came of a run.
+pub(crate) fn summary(global: &Global, jobs: &[JobRow], report: &RunReport) {
+    if global.quiet > 1 {
+        return;
+    }
+    for line in lines(jobs, report) {
+        eprintln!("{line}");
+    }
+}
+
+fn lines(jobs: &[JobRow], report: &RunReport) -> Vec<String> {
+    let mut lines: Vec<String> = jobs.iter().map(|job| job_line(job, report)).collect();
+    let now = &report.progress;
+    let share = 100.0 * now.retries as f64 / now.exchanges.max(1) as f64;
+    lines.push(format!(
+        "  requests {} ({share:.1} % retries)   {:.1}/s mean   {} in   {}",
+        grouped(now.exchanges),
+        now.exchanges as f64 / now.elapsed.as_secs_f64().max(0.001),
+        bytes(now.bytes),
+        number(now.host_count as u64, "host"),
+    ));
+    if let Some([p50, p95, p99]) = report.latency {
+        lines.push(format!(
+            "  latency p50 {}  p95 {}  p99 {}",
+            short(p50),
+            short(p95),
+            short(p99)
+        ));
+    }
+    if !now.causes.is_empty() {
+        let mut causes: Vec<_> = now.causes.iter().collect();
+        causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let causes: Vec<_> = causes
+            .iter()
+            .take(6)
+            .map(|(cause, count)| format!("{cause} {}", grouped(**count)))
+            .collect();
+        lines.push(format!(
+            "  attempts without a page   {}",
+            causes.join(" · ")
+        ));
+    }
+    for (host, requests) in &report.given_up {
+        let requests = number(*requests, "request");
+        lines.push(format!(
+            "  given up   {} with {requests}",
+            for_terminal(host)
+        ));
+    }
+    lines.extend(next(jobs, report));
+    lines
+}
+
+fn job_line(job: &JobRow, report: &RunReport) -> String {
+    let counts = &job.counts;
+    let ended = match report.ended {
+        Ended::Finished => "finished",
+        Ended::Drained => "stopped",
+        Ended::LimitReached => "reached its limit",
+        Ended::Aborted => "was aborted",
+    };
+    format!(
+        "{} round {} {ended} in {}\n  {}   {} done   {} failed   {} skipped   {} left",
+        job.name,
+        job.round,
+        clock(report.progress.elapsed),
+        number(counts.total(), "URL"),
+        grouped(counts.done),
+        grouped(counts.failed),
+        grouped(counts.skipped),
+        grouped(counts.open()),
+    )
+}
+
+/// What to do next, if there is something.
+fn next(jobs: &[JobRow], report: &RunReport) -> Option<String> {
+    if report.ended != Ended::Finished {
+        return Some("  next   neap resume   goes on here".to_owned());
+    }
+    let failed: u64 = jobs.iter().map(|job| job.counts.failed).sum();
+    (failed > 0).then(|| "  next   neap query \"SELECT * FROM failures\"".to_owned())
+}

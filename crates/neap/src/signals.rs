@@ -1,0 +1,70 @@
+//! What happens on Ctrl-C?
+//!
+//! The first SIGINT or SIGTERM drains the run, the second aborts it. Should even that hang, on a disk
+//! that does not answer for instance, the process ends after [`LAST_RESORT`]: what is recorded is safe
+//! at any moment, so nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use neap_runner::{Stop, Stopper};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::{self, Exit};
+
+/// How long an aborted run may take to close its store.
+const LAST_RESORT: Duration = Duration::from_secs(2);
+
+/// Which signal came last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastSignal {
+    was_term: Arc<AtomicBool>,
+}
+
+impl LastSignal {
+    /// The exit code of a run that was aborted by it.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.was_term.load(Ordering::Relaxed) {
+            exit::ABORTED_TERM
+        } else {
+            exit::ABORTED_INT
+        }
+    }
+}
+
+/// Lets signals stop a run from now on.
+///
+/// # Errors
+/// The operating system does not let us listen for signals.
+pub(crate) fn stop_on_signals(stopper: Stopper, grace: Duration) -> std::io::Result<LastSignal> {
+    let last = LastSignal::default();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let heard = last.clone();
+    tokio::spawn(async move {
+        loop {
+            let was_term = tokio::select! {
+                _ = interrupt.recv() => false,
+                _ = terminate.recv() => true,
+            };
+            heard.was_term.store(was_term, Ordering::Relaxed);
+            match stopper.next() {
+                Stop::No => {}
+                Stop::Drain => eprintln!(
+                    "stopping: no new requests; those in flight get up to {grace:?}. \
+                     Again to abort; nothing is lost either way."
+                ),
+                Stop::Abort => {
+                    eprintln!("aborting: requests in flight will be asked again by the next run.");
+                    let exit = heard.exit();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(LAST_RESORT).await;
+                        std::process::exit(i32::from(exit.code));
+                    });
+                }
+            }
+        }
+    });
+    Ok(last)
+}

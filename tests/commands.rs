@@ -1,0 +1,157 @@
+//! Do the commands say what is wrong, where, and what to do next?
+
+use neap_testkit::{Reply, Site};
+
+use crate::support::{Place, site_job};
+
+#[test]
+fn a_bad_job_file_is_refused_with_its_place_and_stores_nothing() {
+    let place = Place::new();
+    let job = "neap = 1\nname = \"bad\"\n[input]\nurls = [\"http://a.example/\"]\n\
+               [limits]\nper_host_rte = \"5/s\"\n";
+    place.write("bad.toml", job);
+    for command in ["check", "submit", "run"] {
+        let said = place.neap(&[command, "bad.toml"]).expect(2);
+        assert!(said.err.contains("bad.toml:6:1"), "{}", said.err);
+        assert!(
+            said.err.contains("did you mean `per_host_rate`"),
+            "{}",
+            said.err
+        );
+    }
+    assert!(
+        !place.path("neap.db").exists(),
+        "a refused job leaves no store"
+    );
+}
+
+#[test]
+fn without_a_store_commands_say_where_they_looked_and_create_none() {
+    let place = Place::new();
+    for arguments in [
+        vec!["status"],
+        vec!["hosts"],
+        vec!["resume"],
+        vec!["query", "SELECT 1"],
+        vec!["body", "http://a.example/"],
+        vec!["run", "nameless"],
+    ] {
+        let said = place.neap(&arguments).expect(2);
+        assert!(said.err.contains("neap.db"), "{arguments:?}: {}", said.err);
+        assert!(
+            !place.path("neap.db").exists(),
+            "{arguments:?} created a store"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_store_is_left_alone() {
+    let place = Place::new();
+    place.write("neap.db", "this is no database, but somebody's diary");
+    for command in [vec!["status"], vec!["query", "SELECT 1"], vec!["resume"]] {
+        let said = place.neap(&command).expect(1);
+        assert!(said.err.contains("neap.db"), "{}", said.err);
+    }
+    let text = std::fs::read_to_string(place.path("neap.db")).unwrap();
+    assert_eq!(text, "this is no database, but somebody's diary");
+}
+
+#[test]
+fn queries_read_and_never_write() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    for sql in [
+        "DELETE FROM requests",
+        "UPDATE jobs SET state = 0",
+        "INSERT INTO store_meta VALUES ('a', 'b')",
+        "DROP TABLE jobs",
+        "ATTACH 'other.db' AS other",
+        "VACUUM INTO 'copy.db'",
+        "SELECT 1; DELETE FROM requests",
+        "PRAGMA user_version = 99",
+    ] {
+        let said = place.neap(&["query", sql]);
+        assert_ne!(said.code, Some(0), "{sql} went through: {}", said.out);
+    }
+    assert!(!place.path("other.db").exists() && !place.path("copy.db").exists());
+    assert_eq!(place.number("SELECT count(*) FROM results"), 1);
+    let bad = place.neap(&["query", "SELEC 1"]).expect(2);
+    assert!(bad.err.contains("SELEC"), "{}", bad.err);
+}
+
+#[test]
+fn every_format_prints_rows() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    let sql = "SELECT 1 AS a, 'x,y' AS b, NULL AS c";
+    for (format, expected) in [
+        ("csv", "a,b,c\n1,\"x,y\",\n"),
+        ("jsonl", "{\"a\":1,\"b\":\"x,y\",\"c\":null}\n"),
+    ] {
+        let said = place.neap(&["query", sql, "--format", format]).expect(0);
+        assert_eq!(said.out, expected, "{format}");
+    }
+    for command in [
+        vec!["status"],
+        vec!["hosts"],
+        vec!["query", "SELECT * FROM results"],
+    ] {
+        for format in ["table", "json", "jsonl", "csv", "tsv", "markdown"] {
+            let mut arguments = command.clone();
+            arguments.extend(["--format", format]);
+            let said = place.neap(&arguments).expect(0);
+            assert!(!said.out.is_empty(), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn text_from_strangers_is_escaped_on_its_way_to_people() {
+    let place = Place::new();
+    let site = Site::builder()
+        .page(
+            "/",
+            Reply::html("top", [""; 0]).header("content-type", "text/html; x=\u{7}"),
+        )
+        .start();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]);
+    let said = place
+        .neap(&["query", "SELECT char(27) || '[2J' AS evil, 'ok' AS good"])
+        .expect(0);
+    assert!(!said.out.contains('\u{1b}'), "{:?}", said.out);
+    assert!(said.out.contains("ok"));
+}
+
+#[test]
+fn help_is_there_for_commands_and_exit_codes() {
+    let place = Place::new();
+    let codes = place.neap(&["help", "exit-codes"]).expect(0).out;
+    for code in ["0", "1", "2", "3", "5", "6", "7", "8", "130"] {
+        assert!(
+            codes
+                .lines()
+                .any(|line| line.trim_start().starts_with(code)),
+            "{code}: {codes}"
+        );
+    }
+    assert!(
+        place
+            .neap(&["help", "run"])
+            .expect(0)
+            .out
+            .contains("--fresh")
+    );
+    place.neap(&["help", "nonsense"]).expect(2);
+    place.neap(&["nonsense"]).expect(2);
+    place.neap(&["--version"]).expect(0);
+}

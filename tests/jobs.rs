@@ -1,0 +1,47 @@
+//! Does every job file in `jobs/` run as it stands?
+
+use neap_testkit::{Site, Tree};
+
+use crate::support::{Place, root};
+
+#[test]
+fn every_example_job_file_runs() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(root().join("jobs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        files += 1;
+        let site = Site::builder().tree(Tree::new(6, 3, 400)).start();
+        let place = Place::new();
+        let file = path.to_str().unwrap();
+        place.neap(&["check", file]).expect(0);
+        let input = format!("input.urls=[\"{}\"]", site.url("/"));
+        let overrides = [
+            "--set",
+            &input,
+            "--set",
+            "input.files=[]",
+            "--set",
+            "limits.delay=0s",
+        ];
+        let db = place.path("job.db");
+        let mut arguments = vec!["--db", db.to_str().unwrap(), "run", file];
+        arguments.extend(overrides);
+        let said = place
+            .command(&arguments)
+            .env("SHOP_TOKEN", "x")
+            .output()
+            .unwrap();
+        let said = crate::support::Said::from(said).expect(0);
+        assert!(
+            said.err.contains("finished"),
+            "{}: {}",
+            path.display(),
+            said.err
+        );
+        assert!(site.asked() > 0, "{} asked for nothing", path.display());
+    }
+    assert!(files >= 3, "only {files} job files");
+}

@@ -1,0 +1,14 @@
+//! System tests: the real executable against real servers on loopback, and the shape of the source.
+
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod crawl;
+mod demo;
+mod jobs;
+mod kill;
+mod outage;
+mod stop;
+mod support;
+mod tidy;

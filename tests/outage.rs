@@ -1,0 +1,129 @@
+//! Does an outage cost no page, and few requests?
+
+use std::time::Duration;
+
+use neap_testkit::{Reply, Site, Tree};
+
+use crate::support::{Place, site_job, with_status};
+
+#[test]
+fn an_outage_of_eight_seconds_loses_no_page_and_wastes_few_requests() {
+    let tree = Tree::new(120, 4, 1000);
+    let site = Site::builder()
+        .tree(tree.clone())
+        .latency(Duration::from_millis(30))
+        .outage(
+            Duration::from_millis(500),
+            Duration::from_millis(8500),
+            Reply::status(502),
+        )
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(
+        with_status(&place.results(), 200),
+        tree.urls(&site.base_url())
+    );
+    let bad: Vec<_> = site
+        .log()
+        .into_iter()
+        .filter(|asked| asked.status == Some(502))
+        .collect();
+    let in_flight = bad.first().map_or(0, |first| first.in_flight);
+    assert!(!bad.is_empty(), "the outage was missed");
+    assert!(
+        bad.len() <= in_flight + 15,
+        "{} requests went into the outage, {in_flight} were in flight at its start",
+        bad.len(),
+    );
+    let lost = place.number("SELECT count(*) FROM requests WHERE state_name = 'failed'");
+    assert_eq!(lost, 0);
+    assert!(place.number("SELECT sum(answers) FROM bad_gateways") > 0);
+    place.check_invariants();
+}
+
+#[test]
+fn a_fragile_host_is_not_overwhelmed() {
+    let tree = Tree::new(250, 6, 500);
+    let site = Site::builder()
+        .tree(tree.clone())
+        .latency(Duration::from_millis(20))
+        .capacity(4, Reply::status(502))
+        .start();
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 64\n"),
+    );
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(
+        with_status(&place.results(), 200),
+        tree.urls(&site.base_url())
+    );
+    let bad = site
+        .log()
+        .iter()
+        .filter(|asked| asked.status == Some(502))
+        .count();
+    assert!(
+        bad <= 75,
+        "{bad} of {} requests were too many at once",
+        site.asked()
+    );
+}
+
+#[test]
+fn a_host_that_is_not_there_does_not_hold_up_the_others() {
+    let refusing = neap_testkit::Refusing::take().unwrap();
+    let site = Site::builder().tree(Tree::new(20, 3, 300)).start();
+    let place = Place::new();
+    let job = format!(
+        "neap = 1\nname = \"mixed\"\n[input]\nurls = [\"{}\", \"{}\"]\n[crawl]\nscope = \"host\"\n\
+         [adaptive]\ngive_up_after = \"2s\"\n",
+        site.url("/"),
+        refusing.url("/"),
+    );
+    place.write("mixed.toml", &job);
+    let said = place.neap(&["run", "mixed.toml"]).expect(0);
+    assert!(said.err.contains("given up"), "{}", said.err);
+    let failed = place.query("SELECT url, cause FROM failures");
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["url"], refusing.url("/"));
+    assert_eq!(with_status(&place.results(), 200).len(), 20);
+}
+
+#[test]
+fn a_run_that_can_fetch_nothing_says_so() {
+    let refusing = neap_testkit::Refusing::take().unwrap();
+    let place = Place::new();
+    place.write(
+        "dead.toml",
+        &site_job(&refusing.url("/"), "[adaptive]\ngive_up_after = \"1s\"\n"),
+    );
+    place.neap(&["run", "dead.toml"]).expect(3);
+}
+
+#[test]
+fn retry_after_is_waited_for() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .first(1, Reply::status(503).header("retry-after", "2"))
+        .spare("/robots.txt")
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    let times: Vec<_> = site
+        .log()
+        .iter()
+        .filter(|asked| asked.is_for("/"))
+        .map(|asked| asked.micros)
+        .collect();
+    assert_eq!(times.len(), 2);
+    assert!(
+        times[1] - times[0] >= 1_900_000,
+        "asked again after {} us",
+        times[1] - times[0]
+    );
+}

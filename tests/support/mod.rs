@@ -1,0 +1,244 @@
+//! What does every system test need? The executable in a directory of its own, and its answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A directory in which neap runs.
+pub struct Place {
+    directory: tempfile::TempDir,
+}
+
+/// What neap said and how it ended.
+pub struct Said {
+    /// The exit code; `None` if it was killed.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// Fails the test unless neap ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Said {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "--- stdout\n{}\n--- stderr\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Said {
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Place {
+    /// An empty directory.
+    pub fn new() -> Place {
+        Place {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file into it.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The executable, in this directory and with nothing of the caller's environment that it heeds.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
+        command.args(arguments).current_dir(self.directory.path());
+        for name in [
+            "NEAP_DB",
+            "NEAP_LOG",
+            "NEAP_PROGRESS",
+            "NO_COLOR",
+            "RUST_LOG",
+        ] {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs neap to its end.
+    pub fn neap(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Starts neap, to be waited for, stopped or killed.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        Running {
+            child: Some(child),
+            err,
+            said: String::new(),
+        }
+    }
+
+    /// Rows of a query, each a JSON object.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<Value> {
+        let said = self.neap(&["query", sql, "--format", "json"]).expect(0);
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+    }
+
+    /// The one number that a query gives.
+    #[track_caller]
+    pub fn number(&self, sql: &str) -> i64 {
+        let rows = self.query(sql);
+        let row = rows[0].as_object().unwrap();
+        row.values()
+            .next()
+            .and_then(Value::as_i64)
+            .unwrap_or_else(|| panic!("{sql}: {rows:?}"))
+    }
+
+    /// Each URL of `results` with its final status; fails the test if one is there twice.
+    #[track_caller]
+    pub fn results(&self) -> BTreeMap<String, i64> {
+        let mut results = BTreeMap::new();
+        for row in self.query("SELECT url, status FROM results WHERE state = 'done'") {
+            let url = row["url"].as_str().unwrap().to_owned();
+            let before = results.insert(url.clone(), row["status"].as_i64().unwrap());
+            assert_eq!(before, None, "{url} is in results twice");
+        }
+        results
+    }
+
+    /// Checks what must hold of every store, whatever happened to it.
+    #[track_caller]
+    pub fn check_invariants(&self) {
+        for (what, sql) in [
+            ("requests in flight", "SELECT count(*) FROM in_flight"),
+            (
+                "pages of requests that are open",
+                "SELECT count(*) FROM pages p JOIN requests r \
+              USING (request_id) WHERE r.state IN (0, 4)",
+            ),
+            (
+                "done requests without a page",
+                "SELECT count(*) FROM requests r WHERE r.state = 2 \
+              AND NOT EXISTS (SELECT 1 FROM pages p WHERE p.request_id = r.request_id)",
+            ),
+            (
+                "jobs whose counts are wrong",
+                "SELECT count(*) FROM jobs j WHERE \
+              (ready, waiting, done, failed, skipped) IS NOT (SELECT \
+              coalesce(sum(state = 0), 0), coalesce(sum(state = 4), 0), coalesce(sum(state = 2), 0), \
+              coalesce(sum(state = 3), 0), coalesce(sum(state = 5), 0) \
+              FROM requests r WHERE r.job_id = j.job_id)",
+            ),
+        ] {
+            assert_eq!(self.number(sql), 0, "{what}");
+        }
+        let check = self.query("SELECT integrity_check AS x FROM pragma_integrity_check");
+        assert_eq!(check[0]["x"], "ok");
+    }
+}
+
+/// A neap that runs.
+pub struct Running {
+    child: Option<Child>,
+    err: BufReader<ChildStderr>,
+    /// What it said on standard error so far.
+    said: String,
+}
+
+impl Running {
+    /// Kills it at once: SIGKILL.
+    pub fn kill(mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = self.child.as_ref().unwrap().id();
+        let pid = nix::unistd::Pid::from_raw(id.cast_signed());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits until it says something on standard error that holds this text.
+    #[track_caller]
+    pub fn hear(&mut self, text: &str) {
+        loop {
+            let before = self.said.len();
+            let read = self.err.read_line(&mut self.said).unwrap();
+            assert!(read > 0, "it ended without saying {text:?}: {}", self.said);
+            if self.said[before..].contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Said {
+        self.err.read_to_string(&mut self.said).unwrap();
+        let mut said = Said::from(self.child.take().unwrap().wait_with_output().unwrap());
+        said.err = std::mem::take(&mut self.said);
+        said
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // A test failed while it ran; it may have ended by itself meanwhile.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A job file that crawls everything below a URL.
+pub fn site_job(url: &str, more: &str) -> String {
+    format!(
+        "neap = 1\nname = \"site\"\n[input]\nurls = [\"{url}\"]\n[crawl]\nscope = \"host\"\n{more}\n"
+    )
+}
+
+/// The top of the source tree.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The URLs that have this status.
+pub fn with_status(results: &BTreeMap<String, i64>, status: i64) -> BTreeSet<String> {
+    results
+        .iter()
+        .filter(|(_, s)| **s == status)
+        .map(|(url, _)| url.clone())
+        .collect()
+}
