@@ -72,4 +72,9 @@ impl Owned {
             Stage::Dispatched { seen_at } => Some((owning.job, owning.host, seen_at?)),
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }

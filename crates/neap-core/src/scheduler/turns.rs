@@ -275,3 +275,225 @@ impl Scheduler {
         self.forget_at = REMEMBERED_HOSTS.max(2 * self.hosts.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::CanonicalUrl;
+    use crate::limiter::{Signal, SignalKind};
+    use crate::scheduler::{JobSettings, Position, Refill};
+
+    const JOB: JobId = JobId(1);
+    const HOST: HostId = HostId(1);
+
+    fn settings() -> JobSettings {
+        JobSettings {
+            per_host: 16,
+            spacing: Duration::ZERO,
+            obeys_robots: false,
+            crawl_delay_max: Duration::from_secs(30),
+            give_up_after: Duration::from_secs(600),
+            pages_left: None,
+        }
+    }
+
+    fn row(job: JobId, host: HostId, number: i64) -> Ready {
+        let request = RequestId(number);
+        Ready {
+            request,
+            job,
+            host,
+            url: CanonicalUrl::parse("http://a.example/").unwrap(),
+            depth: 0,
+            hops: 0,
+            charged: 0,
+            deferrals: 0,
+            lost: 0,
+            position: Position {
+                priority: 0,
+                due_ms: 0,
+                request,
+            },
+        }
+    }
+
+    /// A scheduler that is about to read the first request of each of these jobs for one host.
+    fn with_jobs(jobs: i64, settings: &JobSettings) -> (Scheduler, Vec<Refill>) {
+        let mut scheduler = Scheduler::new(64);
+        for job in (1..=jobs).map(JobId) {
+            scheduler.add_job(job, settings.clone());
+            scheduler.handle_ready(job, HOST, row(job, HOST, job.0).position);
+        }
+        scheduler.handle_host(HOST, None, None);
+        let refills = std::iter::from_fn(|| scheduler.poll_refill()).collect();
+        (scheduler, refills)
+    }
+
+    fn bring(scheduler: &mut Scheduler, refill: &Refill, numbers: impl Iterator<Item = i64>) {
+        let rows: Vec<_> = numbers.map(|n| row(refill.job, refill.host, n)).collect();
+        let last = rows.last().map(|row| row.position);
+        scheduler.handle_refilled(refill, rows, last, true);
+    }
+
+    fn assert_nothing_is_left(scheduler: &Scheduler) {
+        assert!(scheduler.lanes.is_empty(), "{:?}", scheduler.lanes);
+        assert!(scheduler.owned.is_empty(), "{:?}", scheduler.owned);
+        assert_eq!((scheduler.buffered, scheduler.ordered), (0, 0));
+        assert!(scheduler.ring.is_empty() && scheduler.hungry.is_empty());
+        assert!(scheduler.hosts.values().all(|host| host.parked.is_empty()));
+    }
+
+    #[test]
+    fn a_host_has_one_timer_however_many_lanes_wait_for_it() {
+        let spaced = JobSettings {
+            spacing: Duration::from_secs(1),
+            ..settings()
+        };
+        let (mut scheduler, refills) = with_jobs(20, &spaced);
+        for refill in &refills {
+            bring(&mut scheduler, refill, std::iter::once(refill.job.0));
+        }
+        for millis in 0..3000 {
+            let now = Time::from_micros(millis * 1000);
+            while scheduler.poll_dispatch(now).is_some() {}
+            assert!(scheduler.timers.len() <= 1, "{:?}", scheduler.timers);
+            assert_eq!(
+                scheduler.hosts[&HOST].timer.is_some(),
+                !scheduler.timers.is_empty()
+            );
+        }
+        assert!(scheduler.busy() >= 2);
+    }
+
+    #[test]
+    fn work_that_is_dropped_leaves_nothing_behind() {
+        let drops: [fn(&mut Scheduler); 3] = [
+            |scheduler| scheduler.give_up(HOST),
+            |scheduler| scheduler.remove_job(JOB),
+            |scheduler| {
+                scheduler.given_up.push_back(HOST);
+                assert_eq!(scheduler.poll_given_up(), Some(HOST));
+            },
+        ];
+        for drop_work in drops {
+            // In the ring; parked at its host; and with a refill under way.
+            for (spacing, polls, is_reading) in [(0, 0, false), (9, 2, false), (0, 0, true)] {
+                let spaced = JobSettings {
+                    spacing: Duration::from_secs(spacing),
+                    ..settings()
+                };
+                let (mut scheduler, refills) = with_jobs(1, &spaced);
+                if !is_reading {
+                    bring(&mut scheduler, &refills[0], 1..9);
+                }
+                let sent = (0..polls)
+                    .filter_map(|_| scheduler.poll_dispatch(Time::ZERO))
+                    .count();
+                drop_work(&mut scheduler);
+                if is_reading {
+                    bring(&mut scheduler, &refills[0], 1..9);
+                }
+                for number in 1..=sent as i64 {
+                    scheduler.handle_recorded(RequestId(number));
+                }
+                assert!(scheduler.poll_dispatch(Time::ZERO).is_none());
+                assert!(scheduler.poll_refill().is_none());
+                assert_nothing_is_left(&scheduler);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lane_that_was_dropped_and_comes_back_has_one_turn() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        bring(&mut scheduler, &refills[0], 1..9);
+        scheduler.give_up(HOST);
+        scheduler.handle_ready(JOB, HOST, row(JOB, HOST, 20).position);
+        let refill = scheduler.poll_refill().unwrap();
+        bring(&mut scheduler, &refill, 20..30);
+        assert_eq!(scheduler.ring, [Turn::Lane(JOB, HOST)]);
+    }
+
+    #[test]
+    fn what_a_refill_brings_of_dropped_work_is_not_sent() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        scheduler.give_up(HOST);
+        scheduler.handle_ready(JOB, HOST, row(JOB, HOST, 20).position);
+        bring(&mut scheduler, &refills[0], 1..9);
+        assert!(scheduler.poll_dispatch(Time::ZERO).is_none());
+        let refill = scheduler.poll_refill().unwrap();
+        assert!(refill.after < row(JOB, HOST, 20).position);
+    }
+
+    #[test]
+    fn a_read_that_began_before_the_record_does_not_bring_a_request_back() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        bring(&mut scheduler, &refills[0], 1..2);
+        assert!(scheduler.poll_dispatch(Time::ZERO).is_some());
+        scheduler.handle_ready(JOB, HOST, row(JOB, HOST, 0).position);
+        let refill = scheduler.poll_refill().unwrap();
+        scheduler.handle_recorded(RequestId(1));
+        bring(&mut scheduler, &refill, 0..2);
+        let sent: Vec<_> = std::iter::from_fn(|| scheduler.poll_dispatch(Time::ZERO)).collect();
+        assert!(matches!(&sent[..], [Dispatch::Request { request, .. }] if request.request.0 == 0));
+    }
+
+    #[test]
+    fn a_request_that_is_ready_again_before_word_of_its_record_is_looked_up() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        bring(&mut scheduler, &refills[0], 1..2);
+        assert!(scheduler.poll_dispatch(Time::ZERO).is_some());
+        scheduler.handle_promoted(vec![row(JOB, HOST, 1)]);
+        let early = scheduler.poll_refill();
+        if let Some(refill) = early {
+            bring(&mut scheduler, &refill, 1..2);
+        }
+        scheduler.handle_recorded(RequestId(1));
+        let refill = scheduler.poll_refill().expect("it is looked up once more");
+        assert!(refill.after < row(JOB, HOST, 1).position);
+        bring(&mut scheduler, &refill, 1..2);
+        assert!(scheduler.poll_dispatch(Time::ZERO).is_some());
+    }
+
+    #[test]
+    fn idle_hosts_are_forgotten_and_others_are_not() {
+        let (mut scheduler, mut dice) = (Scheduler::new(64), SmallRng::seed_from_u64(1));
+        scheduler.add_job(JOB, settings());
+        let mut most = 0;
+        for number in 1..=3 * REMEMBERED_HOSTS as i64 {
+            let host = HostId(number);
+            scheduler.handle_ready(JOB, host, row(JOB, host, number).position);
+            scheduler.handle_host(host, None, None);
+            let refill = scheduler.poll_refill().unwrap();
+            bring(&mut scheduler, &refill, number..=number);
+            let now = Time::from_micros(number as u64 * 1000);
+            let Some(Dispatch::Request { token, .. }) = scheduler.poll_dispatch(now) else {
+                panic!("host {number} has its turn");
+            };
+            // The first host never answers.
+            if number > 1 {
+                let kind = SignalKind::Ok;
+                let signal = Signal {
+                    kind,
+                    ..Signal::NOTHING
+                };
+                scheduler.handle_report(token, signal, now, &mut dice);
+                scheduler.handle_worker_free();
+            }
+            if number % 100 == 0 {
+                scheduler.take_memories();
+            }
+            most = most.max(scheduler.hosts.len());
+        }
+        assert!(
+            (REMEMBERED_HOSTS..=REMEMBERED_HOSTS + 1).contains(&most),
+            "{most}"
+        );
+        assert!(scheduler.hosts.contains_key(&HostId(1)));
+    }
+}
