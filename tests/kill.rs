@@ -75,7 +75,7 @@ fn a_run_killed_again_and_again_gets_through() {
 }
 
 /// Has warcio check every segment, where it is installed.
-pub fn check_warc(place: &Place) {
+pub(crate) fn check_warc(place: &Place) {
     let has_warcio = std::process::Command::new("python3")
         .args(["-c", "import warcio"])
         .output();

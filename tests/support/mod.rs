@@ -8,24 +8,24 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use serde_json::Value;
 
 /// A directory in which neap runs.
-pub struct Place {
+pub(crate) struct Place {
     directory: tempfile::TempDir,
 }
 
 /// What neap said and how it ended.
-pub struct Said {
+pub(crate) struct Said {
     /// The exit code; `None` if it was killed.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// Fails the test unless neap ended with this code.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Said {
+    pub(crate) fn expect(self, code: i32) -> Said {
         assert_eq!(
             self.code,
             Some(code),
@@ -49,26 +49,26 @@ impl From<Output> for Said {
 
 impl Place {
     /// An empty directory.
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place {
             directory: tempfile::tempdir().unwrap(),
         }
     }
 
     /// A path in it.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a file into it.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// The executable, in this directory and with nothing of the caller's environment that it heeds.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
         command.args(arguments).current_dir(self.directory.path());
         for name in [
@@ -85,12 +85,12 @@ impl Place {
     }
 
     /// Runs neap to its end.
-    pub fn neap(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn neap(&self, arguments: &[&str]) -> Said {
         self.command(arguments).output().unwrap().into()
     }
 
     /// Starts neap, to be waited for, stopped or killed.
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(arguments);
         let mut child = command
             .stdout(Stdio::piped())
@@ -107,14 +107,14 @@ impl Place {
 
     /// Rows of a query, each a JSON object.
     #[track_caller]
-    pub fn query(&self, sql: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, sql: &str) -> Vec<Value> {
         let said = self.neap(&["query", sql, "--format", "json"]).expect(0);
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
     }
 
     /// The one number that a query gives.
     #[track_caller]
-    pub fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         let rows = self.query(sql);
         let row = rows[0].as_object().unwrap();
         row.values()
@@ -125,7 +125,7 @@ impl Place {
 
     /// Each URL of `results` with its final status; fails the test if one is there twice.
     #[track_caller]
-    pub fn results(&self) -> BTreeMap<String, i64> {
+    pub(crate) fn results(&self) -> BTreeMap<String, i64> {
         let mut results = BTreeMap::new();
         for row in self.query("SELECT url, status FROM results WHERE state = 'done'") {
             let url = row["url"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ impl Place {
 
     /// Checks what must hold of every store, whatever happened to it.
     #[track_caller]
-    pub fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self) {
         for (what, sql) in [
             ("requests in flight", "SELECT count(*) FROM in_flight"),
             (
@@ -167,7 +167,7 @@ impl Place {
 }
 
 /// A neap that runs.
-pub struct Running {
+pub(crate) struct Running {
     child: Option<Child>,
     err: BufReader<ChildStderr>,
     /// What it said on standard error so far.
@@ -176,7 +176,7 @@ pub struct Running {
 
 impl Running {
     /// Kills it at once: SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -184,7 +184,7 @@ impl Running {
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let id = self.child.as_ref().unwrap().id();
         let pid = nix::unistd::Pid::from_raw(id.cast_signed());
         nix::sys::signal::kill(pid, signal).unwrap();
@@ -192,7 +192,7 @@ impl Running {
 
     /// Waits until it says something on standard error that holds this text.
     #[track_caller]
-    pub fn hear(&mut self, text: &str) {
+    pub(crate) fn hear(&mut self, text: &str) {
         loop {
             let before = self.said.len();
             let read = self.err.read_line(&mut self.said).unwrap();
@@ -204,7 +204,7 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Said {
+    pub(crate) fn wait(mut self) -> Said {
         self.err.read_to_string(&mut self.said).unwrap();
         let mut said = Said::from(self.child.take().unwrap().wait_with_output().unwrap());
         said.err = std::mem::take(&mut self.said);
@@ -223,19 +223,19 @@ impl Drop for Running {
 }
 
 /// A job file that crawls everything below a URL.
-pub fn site_job(url: &str, more: &str) -> String {
+pub(crate) fn site_job(url: &str, more: &str) -> String {
     format!(
         "neap = 1\nname = \"site\"\n[input]\nurls = [\"{url}\"]\n[crawl]\nscope = \"host\"\n{more}\n"
     )
 }
 
 /// The top of the source tree.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The URLs that have this status.
-pub fn with_status(results: &BTreeMap<String, i64>, status: i64) -> BTreeSet<String> {
+pub(crate) fn with_status(results: &BTreeMap<String, i64>, status: i64) -> BTreeSet<String> {
     results
         .iter()
         .filter(|(_, s)| **s == status)

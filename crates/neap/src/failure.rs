@@ -3,8 +3,6 @@
 //! A [`Failure`] is what people read (what happened, where, what to do next) and the exit code for
 //! scripts. Every error of the crates below becomes one here, and nowhere else.
 
-use std::path::Path;
-
 use miette::{Diagnostic, Report};
 use neap_runner::RunError;
 use neap_store::StoreError;
@@ -48,14 +46,6 @@ impl Failure {
                 help,
             }),
         }
-    }
-
-    /// There is no store where it was looked for.
-    pub(crate) fn no_store(path: &Path) -> Failure {
-        Failure::usage(
-            format!("there is no store at {}", path.display()),
-            "`neap run FILE` creates one; --db FILE or -C DIR names another place",
-        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neap_store::{Access, Reader, Store, StoreError};
+use neap_store::{Access, Reader, Store};
 
 use crate::cli::Global;
 use crate::failure::Failure;
@@ -59,9 +59,7 @@ pub(crate) fn meant(text: &str, overrides: &[String]) -> Result<Meant, Failure> 
 /// # Errors
 /// There is none, or it cannot be used.
 pub(crate) async fn existing(path: &Path) -> Result<Store, Failure> {
-    Store::open(path, Access::Existing)
-        .await
-        .map_err(|error| or_missing(error, path))
+    Ok(Store::open(path, Access::Existing).await?)
 }
 
 /// Opens a store that is there already, to read; a run may go on meanwhile.
@@ -77,14 +75,5 @@ pub(crate) async fn reader(global: &Global) -> Result<Reader, Failure> {
 /// # Errors
 /// There is none, or it cannot be used.
 pub(crate) async fn reader_at(path: &Path) -> Result<Reader, Failure> {
-    Reader::open(path)
-        .await
-        .map_err(|error| or_missing(error, path))
-}
-
-fn or_missing(error: StoreError, path: &Path) -> Failure {
-    match error {
-        StoreError::Missing { .. } => Failure::no_store(path),
-        other => other.into(),
-    }
+    Ok(Reader::open(path).await?)
 }
