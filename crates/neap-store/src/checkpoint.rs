@@ -77,8 +77,14 @@ impl Checkpointer {
         &mut self,
         job: JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>,
     ) -> State {
-        let Ok((connection, progress)) = job.await else {
+        let Ok((mut connection, beside)) = job.await else {
             return State::Gone;
+        };
+        // What was written meanwhile is not in it yet, and the log starts over only when all of it is. That
+        // little is done now, while nobody writes.
+        let progress = match beside {
+            Ok(_) => checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await,
+            Err(error) => Err(error),
         };
         match progress {
             Ok(Progress {

@@ -176,7 +176,11 @@ impl Work {
         let events = self.events.clone();
         let ended = match self.write_until_closed(&store).await {
             Ok(()) => self.close().await,
-            Err(trouble) => Err(trouble),
+            Err(trouble) => {
+                // Whoever hears of it can be sure that nothing is taken any more.
+                self.inbox.close();
+                Err(trouble)
+            }
         };
         let last = match ended {
             Ok(()) => Event::Closed,

@@ -154,3 +154,39 @@ async fn a_clean_end_leaves_nothing_to_recover() {
     };
     assert_eq!(rows[0].deferrals, 1);
 }
+
+#[tokio::test]
+async fn a_long_log_is_checkpointed_beside_the_writer_and_stays_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("neap.db");
+    let store = neap_store::Store::open(&path, neap_store::Access::Create)
+        .await
+        .unwrap();
+    let urls: Vec<_> = (0..1500).map(|n| format!("http://a.example/{n}")).collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    let job_id = crate::support::submit(&store, "shop", &urls).await.job_id;
+    let settings = neap_store::Settings {
+        wal_bytes: 256 << 10,
+        ..Default::default()
+    };
+    let mut crawl = crate::support::Crawl::begin(directory, store, settings).await;
+    let host = crawl.ready(job_id).await[0].host;
+    let wal = path.with_file_name("neap.db-wal");
+    let mut longest = 0;
+    let rows = crawl
+        .refill(job_id, host, neap_store::Position::START, 1500)
+        .await
+        .0;
+    assert_eq!(rows.len(), 1500);
+    for row in &rows {
+        crawl.fetch(done(row, 200)).await;
+        longest = longest.max(std::fs::metadata(&wal).unwrap().len());
+    }
+    // Without checkpoints these commits write some 100 MB; with one at each commit it would not reach
+    // the limit.
+    assert!(
+        longest > 256 << 10,
+        "{longest} bytes: checkpointed before it was due"
+    );
+    assert!(longest < 8 << 20, "{longest} bytes: not checkpointed");
+}
