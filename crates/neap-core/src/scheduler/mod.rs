@@ -54,6 +54,9 @@ pub const MAX_BUFFERED: usize = 65_536;
 /// memory (8: 181k leases per CPU second, 32: 448k, 128: 493k).
 pub const REFILL: usize = 32;
 
+/// Room for requests of lanes that have none: slow hosts that came first cannot fill all of it.
+const RESERVE: usize = MAX_BUFFERED / 4;
+
 /// A request that was in flight at this many crashes is tried alone, so that it is known whether the
 /// crash was its doing.
 pub const LOST_TO_SUSPECT: u32 = 2;
@@ -346,13 +349,12 @@ impl Scheduler {
         }
         while self.room() > 0 {
             let (job, host) = self.hungry.pop_front()?;
-            let limit = self
-                .hosts
-                .get(&host)
-                .map_or(0.0, |entry| entry.limiter.limit());
+            let room = self.room();
+            let entry = self.hosts.get(&host);
+            let limit = entry.map_or(0.0, |entry| entry.limiter.limit());
             // With very many lanes each gets a small share of the room, so that all get one.
-            let share = self.room() / self.lanes.len().max(1);
-            let lane_limit = REFILL.max(2 * limit as usize).min(self.room());
+            let share = room / self.lanes.len().max(1);
+            let most = REFILL.max(2 * limit as usize).min(room);
             let Some(lane) = self.lanes.get_mut(&(job, host)) else {
                 continue;
             };
@@ -361,7 +363,12 @@ impl Scheduler {
                 self.feed(job, host);
                 continue;
             }
-            let refill = lane.begin_refill(job, host, share.clamp(1, lane_limit));
+            // A lane that has something left is hungry again after its next turn.
+            if room <= RESERVE && !lane.is_empty() {
+                lane.is_hungry = false;
+                continue;
+            }
+            let refill = lane.begin_refill(job, host, share.clamp(1, most));
             self.ordered += refill.count;
             return Some(refill);
         }

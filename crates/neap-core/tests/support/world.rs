@@ -71,6 +71,8 @@ pub(crate) struct World {
     hosts: BTreeMap<HostId, Host>,
     robots_known: BTreeSet<HostId>,
     in_flight: BTreeMap<HostId, u32>,
+    /// A request that nothing may be beside.
+    alone: Option<RequestId>,
     concurrency: u32,
     retry: Retry,
     dice: SmallRng,
@@ -128,6 +130,7 @@ impl World {
             hosts: numbered.collect(),
             robots_known: BTreeSet::new(),
             in_flight: BTreeMap::new(),
+            alone: None,
             concurrency,
             retry: Retry::default(),
             dice: SmallRng::seed_from_u64(seed),
@@ -271,6 +274,8 @@ impl World {
             is_alone,
             beside,
         });
+        assert_eq!(self.alone, None, "something was sent beside a suspect");
+        self.alone = request.filter(|_| is_alone);
         self.check_limits(host, job, request.is_none());
         match dispatch {
             Dispatch::Robots { host, token, .. } => {
@@ -332,6 +337,7 @@ impl World {
             Event::Loaded(host) => self.scheduler.handle_host(host, None, None),
             Event::Leased(request, token) => self.exchange(request, token),
             Event::Refused(request, token) => {
+                self.alone = self.alone.filter(|alone| *alone != request.request);
                 self.come_back(token, Signal::NOTHING);
                 self.scheduler.handle_verdict(request.job, false);
                 self.scheduler.handle_worker_free();
@@ -350,6 +356,7 @@ impl World {
                 }
             }
             Event::Handed(request, verdict, was_page) => {
+                self.alone = self.alone.filter(|alone| *alone != request.request);
                 self.scheduler.handle_verdict(request.job, was_page);
                 *self.pages.entry(request.job).or_default() += u64::from(was_page);
                 self.write(Write::Record(request.request, verdict));
