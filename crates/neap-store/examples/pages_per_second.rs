@@ -131,7 +131,10 @@ async fn drive(
                 .await?;
         }
         let event = events.recv().await.ok_or("the writer has stopped")?;
-        if let Event::Leased(requests) = event {
+        if let Event::Leased {
+            leased: requests, ..
+        } = event
+        {
             for request in requests {
                 let record = record(by_id[&request], links, with_body);
                 writer.send(Command::Record(Box::new(record))).await?;

@@ -218,8 +218,13 @@ pub struct RobotsAnswer {
 pub enum Event {
     /// The answer to [`Command::Refill`].
     Refilled(Refilled),
-    /// These are in flight now. A request of the command that is missing was not ready any more.
-    Leased(Vec<RequestId>),
+    /// The answer to [`Command::Lease`], or to several of them.
+    Leased {
+        /// These are in flight now.
+        leased: Vec<RequestId>,
+        /// These are not: they were not ready any more.
+        refused: Vec<RequestId>,
+    },
     /// These are not in flight any more, and ready.
     Released(Vec<RequestId>),
     /// An attempt is recorded.

@@ -153,6 +153,9 @@ impl Pump {
             let Some(job) = self.jobs.get(&request.job).cloned() else {
                 continue;
             };
+            if self.ended == Some(Ended::Aborted) {
+                continue;
+            }
             let shop = Arc::clone(&self.shop);
             let notes = self.notes.0.clone();
             self.workers.spawn(async move {

@@ -44,7 +44,14 @@ impl Pump {
                 let rows = self.allowed(rows).await?;
                 desk.state().scheduler.handle_promoted(rows);
             }
-            Event::Leased(requests) => self.start_all(&requests),
+            Event::Leased { leased, refused } => {
+                self.start_all(&leased);
+                // Given up or skipped since they were dispatched: their permits come back by this.
+                for request in refused {
+                    self.leasing.remove(&request);
+                    desk.state().scheduler.handle_recorded(request);
+                }
+            }
             Event::Recorded(recorded) => {
                 desk.state().scheduler.handle_recorded(recorded.request);
             }

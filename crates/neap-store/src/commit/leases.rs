@@ -3,6 +3,8 @@
 //! One small table, committed before anything is sent, so that a request which kills the process can be
 //! told afterwards. The request's own row is not touched.
 
+use std::collections::HashSet;
+
 use neap_core::{Epoch, RequestId, UnixMs};
 use sqlx::{Row, SqliteConnection};
 
@@ -37,12 +39,14 @@ pub(super) async fn lease(
             .int(now.0)
             .int(i64::from(lease.is_alone));
     });
-    let leased = rows
+    let leased: HashSet<RequestId> = rows
         .await?
         .iter()
         .map(|row| RequestId(row.get(0)))
         .collect();
-    changes.events.push(Event::Leased(leased));
+    let asked = leases.iter().map(|lease| lease.request);
+    let (leased, refused) = asked.partition(|request| leased.contains(request));
+    changes.events.push(Event::Leased { leased, refused });
     Ok(())
 }
 

@@ -163,7 +163,7 @@ impl Crawl {
         self.send(Command::Lease(vec![Lease { request, is_alone }]))
             .await;
         match self.answer().await {
-            Event::Leased(leased) => leased,
+            Event::Leased { leased, .. } => leased,
             other => panic!("{other:?}"),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
         shop::OUTAGE,
     );
     let input = format!("input.urls=[\"http://{address}/\"]");
-    let file = jobfile::read_text("jobs/demo.toml", JOB_FILE, &[input])?;
+    let file = jobfile::read_text("demo.toml", JOB_FILE, &[input])?;
     let store = Store::open(&store_of(global, Some(&file)), Access::Create).await?;
     let lock = store.lock(now()).await?;
     // Always a new round: the shop of the last demo is closed.
