@@ -131,6 +131,30 @@ fn a_crawl_delay_is_cut_to_what_the_job_honours() {
 }
 
 #[test]
+fn a_crawl_delay_holds_while_a_job_that_obeys_is_there() {
+    let delay = Duration::from_secs(5);
+    let host = Host::new(9, 5).with_robots(Robots::CrawlDelay(delay));
+    let mut world = World::new(8, 64, vec![host]);
+    let obeying = JobSettings {
+        obeys_robots: true,
+        ..job()
+    };
+    world.add_job(1, obeying, pages(1, 3));
+    world.add_job(2, job(), pages(1, 200));
+    world.run_until(|world| world.store.done(1, 1) == 3);
+    // The other job's pages take turns with these three.
+    assert!(
+        (14.0..60.0).contains(&world.now.as_secs_f64()),
+        "{:?}",
+        world.now
+    );
+    let then = world.now;
+    world.run();
+    let rest = world.now.since(then);
+    assert!(rest < Duration::from_secs(20), "{rest:?}");
+}
+
+#[test]
 fn memory_is_bounded_whatever_the_number_of_hosts() {
     const HOSTS: i64 = 5_000;
     let (job_id, row) = (JobId(1), |host: i64, number: i64| {
