@@ -8,10 +8,10 @@ use crate::support::{Place, site_job, with_status};
 
 #[test]
 fn an_outage_of_eight_seconds_loses_no_page_and_wastes_few_requests() {
-    let tree = Tree::new(120, 4, 1000);
+    let tree = Tree::new(400, 4, 1000);
     let site = Site::builder()
         .tree(tree.clone())
-        .latency(Duration::from_millis(30))
+        .latency(Duration::from_millis(50))
         .outage(
             Duration::from_millis(500),
             Duration::from_millis(8500),

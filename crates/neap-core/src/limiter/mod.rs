@@ -1,73 +1,53 @@
 //! How many requests may one host have in flight, learned from its answers?
 //!
-//! A window of clean answers earns more permits, an overload cuts them, and a host that only fails is
-//! only probed. Overload is counted once per window, as QUIC counts loss once per recovery period
-//! (RFC 9002, section 7.3.2): the failures of requests that were in flight together are one event.
+//! A window of clean answers earns more permits, an overload cuts them, and every change is an
+//! experiment: a raise that brings failures is taken back, a cut that changes nothing is undone. A host
+//! that only fails is only probed, and a host that asks to be left alone is left alone.
 //!
 //! ```text
-//!   growing ──window with overload──► limit x share of good answers ──► growing, slowly
-//!      └───── only failures ─────► only probed ──a probe succeeds──► a quarter of the old limit
+//!   answer ──► rate: told to wait?      ── holds the host, spaces its requests
+//!          ──► breaker: does it live?   ── stops the host, probes it
+//!          ──► window ──► control: raise, keep, cut?  ── moves the limit
+//!   start  ◄── gate: hold, probe, limit, held slots, fraction of a slot
 //! ```
+//!
+//! Overload is counted once per window, as QUIC counts loss once per recovery period (RFC 9002,
+//! section 7.3.2). Below whole numbers a limit is a share of time: at 2.4 two requests are always in
+//! flight, and a third one for four tenths of the time.
+
+mod background;
+mod breaker;
+mod budget;
+mod change;
+mod control;
+mod growth;
+mod held;
+mod latency;
+mod memory;
+mod overload;
+mod rate;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::time::Duration;
 
-use rand::{Rng, RngCore};
-use serde::{Deserialize, Serialize};
+use rand::RngCore;
 
-use crate::time::Time;
+use crate::time::{Time, UnixMs};
 
-/// What one exchange tells about what its host can bear.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Signal {
-    /// What happened.
-    pub kind: SignalKind,
-    /// From the start of the exchange to the answer's header, if there was one.
-    pub latency: Option<Duration>,
-    /// What the answer's `Retry-After` asks for.
-    pub retry_after: Option<Duration>,
-    /// Whether the same request failed before: then a failure may be the page's own.
-    pub is_retry: bool,
-}
+pub use change::{Change, Reason};
+pub use control::{LEAST, START};
+pub use memory::Memory;
+pub use signal::{Signal, SignalKind};
 
-impl Signal {
-    /// The signal of an exchange that tells nothing, such as one that never took place.
-    pub const NOTHING: Signal = Signal {
-        kind: SignalKind::Nothing,
-        latency: None,
-        retry_after: None,
-        is_retry: false,
-    };
-}
-
-/// What happened, as far as load is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SignalKind {
-    /// An answer of the host that shows that it works.
-    Ok,
-    /// A gateway's or server's word for overload: 502, 503, 504.
-    Overload,
-    /// Too many requests in a time: 429.
-    RateLimited,
-    /// No connection, or one that was reset.
-    Connect,
-    /// No answer in time.
-    Timeout,
-    /// Nothing that concerns load.
-    Nothing,
-}
-
-impl SignalKind {
-    /// Whether it is a failure that may be one of the whole host.
-    pub const fn is_load_failure(self) -> bool {
-        match self {
-            SignalKind::Overload
-            | SignalKind::RateLimited
-            | SignalKind::Connect
-            | SignalKind::Timeout => true,
-            SignalKind::Ok | SignalKind::Nothing => false,
-        }
-    }
-}
+use background::Background;
+use breaker::{Breaker, Failed, Turn};
+use control::Control;
+use held::HeldSlots;
+use latency::Latency;
+use rate::Rate;
 
 /// The limits of a limiter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,8 +60,16 @@ pub struct Settings {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     started: Time,
-    window: u64,
+    window: u32,
     is_probe: bool,
+}
+
+impl Permit {
+    /// Whether this request finds out if a failing host answers again. A page that did not fail before
+    /// is the best one for it.
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
+    }
 }
 
 /// Whether a host takes a further request now.
@@ -91,7 +79,7 @@ pub enum Gate {
     Open,
     /// No, until a request that is in flight ends.
     Full,
-    /// No, until then.
+    /// No, until then, or until a request that is in flight ends.
     Until(Time),
 }
 
@@ -114,154 +102,138 @@ pub enum State {
     },
 }
 
-/// What outlives a run, as JSON in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The last limit at which the host worked.
-    pub limit: f64,
-}
-
-/// The limit that a host begins with which nothing is known of.
-pub const START: f64 = 2.0;
+/// A failed request keeps its slot no longer than this.
+const HELD_AT_MOST: Duration = Duration::from_secs(5);
 
 /// The limit of one host.
 #[derive(Debug)]
 pub struct HostLimiter {
-    settings: Settings,
-    limit: f64,
+    control: Control,
+    breaker: Breaker,
+    rate: Rate,
+    held: HeldSlots,
     in_flight: u32,
-    window: Window,
-    /// The limit at the last overload; growth slows down below it.
-    knee: Option<f64>,
-    /// No growth before this time: each failed growth doubles the wait.
-    grow_at: Time,
-    grow_wait: Duration,
-    failing: Option<Failing>,
-    held_until: Time,
     has_answered: bool,
+    /// When the fraction of a slot may next be used.
+    fraction_at: Time,
 }
-
-/// What was seen since the limit last changed.
-#[derive(Debug, Default)]
-struct Window {
-    number: u64,
-    good: u32,
-    overloaded: u32,
-}
-
-/// A row of failures without a good answer between them.
-#[derive(Debug)]
-struct Failing {
-    since: Time,
-    count: u32,
-    /// Set once the host is only probed.
-    next_probe: Option<Time>,
-    is_probe_out: bool,
-    limit_before: f64,
-}
-
-/// Failures in a row after which a host is only probed.
-const FAILURES_TO_PROBING: u32 = 5;
-/// The time between two probes is this share of the age of the outage.
-const PROBE_SHARE: f64 = 0.2;
-/// Bounds of the time between two probes.
-const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// Bounds of the wait before the limit is raised again after it proved too high.
-const GROW_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl HostLimiter {
-    /// A limiter for a host of which `memory` is known, or nothing.
-    pub fn new(settings: Settings, memory: Option<Memory>) -> HostLimiter {
-        let ceiling = f64::from(settings.ceiling.max(1));
-        // A remembered limit is taken up at half: the host may have become weaker meanwhile.
-        let limit = memory
-            .map_or(START, |m| (m.limit / 2.0).max(START))
-            .clamp(1.0, ceiling);
-        HostLimiter {
-            settings,
-            limit,
+    /// A limiter for a host of which `memory` is known, or nothing. `now` and `unix_now` are the same
+    /// moment.
+    pub fn new(
+        settings: Settings,
+        memory: Option<Memory>,
+        now: Time,
+        unix_now: UnixMs,
+    ) -> HostLimiter {
+        let most = f64::from(settings.ceiling.max(1));
+        let fresh = memory.filter(|memory| memory.is_fresh(unix_now));
+        // Taken up at half and carefully: the host may have become weaker meanwhile.
+        let start = fresh.map_or(START, |memory| (memory.limit / 2.0).min(8.0));
+        let ceiling = fresh.and_then(|memory| memory.ceiling);
+        let mut limiter = HostLimiter {
+            control: Control::new(start, most, ceiling, now),
+            breaker: Breaker::default(),
+            rate: Rate::default(),
+            held: HeldSlots::default(),
             in_flight: 0,
-            window: Window::default(),
-            knee: None,
-            grow_at: Time::ZERO,
-            grow_wait: GROW_WAIT.0,
-            failing: None,
-            held_until: Time::ZERO,
             has_answered: false,
+            fraction_at: now,
+        };
+        if let Some(memory) = fresh {
+            limiter.control.background = Background::remembered(memory.background);
+            limiter.control.latency = Latency::remembered(memory.latency_s, memory.base_ln);
+            limiter.control.ramp_to(memory.limit.min(most));
         }
+        if let Some(memory) = memory {
+            let hold = memory.hold_left(unix_now);
+            let age = unix_now.since(memory.rate_at);
+            limiter.rate = Rate::remembered(now, hold, memory.rate, age);
+            if let Some(age) = memory.failing_for(unix_now) {
+                limiter.breaker = Breaker::stopped(now, age);
+            }
+        }
+        limiter
     }
 
     /// Whether a request may start now; [`HostLimiter::start`] then takes the permit.
     pub fn gate(&self, now: Time) -> Gate {
-        if now < self.held_until {
-            return Gate::Until(self.held_until);
+        if now < self.rate.not_before() {
+            return Gate::Until(self.rate.not_before());
         }
-        if let Some(Failing {
-            next_probe: Some(next),
-            is_probe_out,
-            ..
-        }) = self.failing
-        {
-            return match (is_probe_out, now < next) {
-                (true, _) => Gate::Full,
-                (false, true) => Gate::Until(next),
-                (false, false) => Gate::Open,
-            };
+        match self.breaker.next_probe() {
+            Some(None) => return Gate::Full,
+            Some(Some(next)) if now < next => return Gate::Until(next),
+            Some(Some(_)) => return Gate::Open,
+            None => {}
         }
-        if self.in_flight < self.limit as u32 {
-            Gate::Open
-        } else {
-            Gate::Full
+        let taken = self.in_flight + self.held.count(now);
+        let whole = self.control.limit as u32;
+        if taken < whole {
+            return Gate::Open;
+        }
+        let has_fraction = taken == whole && self.control.limit > f64::from(whole);
+        if has_fraction && now >= self.fraction_at {
+            return Gate::Open;
+        }
+        let fraction_at = has_fraction.then_some(self.fraction_at);
+        match (self.held.next_free(now), fraction_at) {
+            (Some(free), Some(fraction)) => Gate::Until(free.min(fraction)),
+            (Some(at), None) | (None, Some(at)) => Gate::Until(at),
+            (None, None) => Gate::Full,
         }
     }
 
     /// Takes a permit. Only to be called when [`HostLimiter::gate`] says [`Gate::Open`].
     pub fn start(&mut self, now: Time) -> Permit {
-        self.in_flight += 1;
-        let mut is_probe = false;
-        if let Some(
-            failing @ Failing {
-                next_probe: Some(_),
-                ..
-            },
-        ) = &mut self.failing
-        {
-            failing.is_probe_out = true;
-            is_probe = true;
+        self.held.release(now);
+        self.rate.start(now);
+        let is_probe = self.breaker.start();
+        let taken = self.in_flight + self.held.count(now);
+        let whole = self.control.limit as u32;
+        if taken >= whole && !is_probe {
+            // The slot is in use for a latency, so it may be taken once in latency / fraction.
+            let fraction = (self.control.limit - f64::from(whole)).max(1e-3);
+            let latency = self.control.latency.smoothed();
+            self.fraction_at = now + latency.div_f64(fraction);
         }
+        self.in_flight += 1;
+        let window = &mut self.control.window;
+        window.started += 1;
+        window.was_full |= taken + 1 >= whole;
         Permit {
             started: now,
-            window: self.window.number,
+            window: window.number,
             is_probe,
         }
     }
 
     /// Gives a permit back and learns from what happened.
     pub fn report(&mut self, permit: Permit, signal: Signal, now: Time, dice: &mut dyn RngCore) {
-        self.in_flight -= 1;
-        if permit.is_probe
-            && let Some(failing) = &mut self.failing
-        {
-            failing.is_probe_out = false;
-        }
-        if let Some(wait) = signal.retry_after.filter(|_| signal.kind.is_load_failure()) {
-            self.held_until = self
-                .held_until
-                .max(now + wait.min(crate::backoff::RETRY_AFTER_MAX));
-        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.held.release(now);
+        let told_to_wait = signal.retry_after.filter(|_| signal.kind.is_load_failure());
         match signal.kind {
-            SignalKind::Nothing => {}
-            SignalKind::Ok => self.learn_good(&permit, now),
-            SignalKind::Overload
-            | SignalKind::RateLimited
-            | SignalKind::Connect
-            | SignalKind::Timeout => self.learn_failure(&permit, signal, now, dice),
+            SignalKind::Nothing => self.learn_nothing(&permit),
+            SignalKind::Ok => self.learn_good(&permit, signal.latency, now),
+            SignalKind::RateLimited => self.learn_rate(&permit, told_to_wait, now, dice),
+            SignalKind::Overload | SignalKind::Connect | SignalKind::Timeout => {
+                if told_to_wait.is_some() {
+                    self.learn_rate(&permit, told_to_wait, now, dice);
+                } else {
+                    self.learn_failure(&permit, signal.is_retry, now, dice);
+                }
+            }
+        }
+        if self.breaker.stopped_since().is_none() {
+            self.control.judge(now);
         }
     }
 
-    /// The number of requests that may be in flight, 1 to [`Settings::ceiling`].
+    /// The number of requests that may be in flight, [`LEAST`] to [`Settings::ceiling`].
     pub fn limit(&self) -> f64 {
-        self.limit
+        self.control.limit
     }
 
     /// The number of requests that are in flight.
@@ -276,126 +248,162 @@ impl HostLimiter {
 
     /// Since when the host did nothing but fail, if it is only probed for that.
     pub fn only_probed_since(&self) -> Option<Time> {
-        self.failing
-            .as_ref()
-            .filter(|failing| failing.next_probe.is_some())
-            .map(|f| f.since)
+        self.breaker.stopped_since()
+    }
+
+    /// When the limit changed last, and why.
+    pub fn last_change(&self) -> Change {
+        self.control.last_change
+    }
+
+    /// Share of requests that this host is known to fail whatever its load, 0 to 1.
+    pub fn background(&self) -> f64 {
+        self.control.background.share()
     }
 
     /// What the limiter does now.
     pub fn state(&self, now: Time) -> State {
-        match &self.failing {
-            Some(Failing {
-                next_probe: Some(next),
+        match (self.breaker.next_probe(), self.breaker.stopped_since()) {
+            (Some(next), Some(since)) => State::OnlyProbed {
+                next: next.unwrap_or(now).max(self.rate.held_until()),
                 since,
-                ..
-            }) => State::OnlyProbed {
-                next: *next,
-                since: *since,
             },
-            _ if now < self.held_until => State::Held {
-                until: self.held_until,
+            _ if now < self.rate.held_until() => State::Held {
+                until: self.rate.held_until(),
             },
             _ => State::Steady,
         }
     }
 
-    /// What is worth keeping for the next run.
-    pub fn memory(&self) -> Memory {
+    /// What is worth keeping for the next run. `now` and `unix_now` are the same moment.
+    pub fn memory(&self, now: Time, unix_now: UnixMs) -> Memory {
+        let (latency_s, base_ln) = self.control.latency.memory();
+        let ago = |at: Time| UnixMs(unix_now.0.saturating_sub(now.since(at).as_millis() as i64));
+        let hold = self.rate.held_until().since(now);
+        let (rate, rate_at) = self.rate.found().unwrap_or((0.0, now));
         Memory {
-            limit: self.failing.as_ref().map_or(self.limit, |f| f.limit_before),
+            saved_at: unix_now,
+            limit: self.control.good_limit(),
+            ceiling: self.control.growth.ceiling(),
+            background: self.control.background.share(),
+            latency_s,
+            base_ln,
+            rate,
+            rate_at: ago(rate_at),
+            held_until: (!hold.is_zero()).then(|| unix_now + hold),
+            failing_since: self.breaker.stopped_since().map(|_| {
+                let age = self.breaker.age(now).as_millis();
+                UnixMs(
+                    unix_now
+                        .0
+                        .saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)),
+                )
+            }),
         }
     }
 
     /// Changes the ceiling; a limit above it comes down at once.
     pub fn set_ceiling(&mut self, ceiling: u32) {
-        self.settings.ceiling = ceiling.max(1);
-        self.limit = self.limit.min(f64::from(self.settings.ceiling));
+        self.control.set_most(f64::from(ceiling.max(1)));
     }
 
-    fn learn_good(&mut self, permit: &Permit, now: Time) {
+    fn learn_nothing(&mut self, permit: &Permit) {
+        if permit.is_probe {
+            self.breaker.forget_probe(permit.started);
+        }
+        self.forget(permit);
+    }
+
+    /// The request is no evidence about the limit.
+    fn forget(&mut self, permit: &Permit) {
+        let window = &mut self.control.window;
+        if permit.window == window.number {
+            window.started = window.started.saturating_sub(1);
+        }
+    }
+
+    fn learn_rate(
+        &mut self,
+        permit: &Permit,
+        retry_after: Option<Duration>,
+        now: Time,
+        dice: &mut dyn RngCore,
+    ) {
+        self.forget(permit);
+        let has_only_refused = self.rate.refused(permit.started, retry_after, now, dice);
+        if permit.is_probe {
+            let seen = self.failed(permit, false, now);
+            self.breaker.failed(seen, dice);
+        } else if has_only_refused && self.breaker.stopped_since().is_none() {
+            self.breaker.stop(now, self.control.latency.smoothed());
+        }
+    }
+
+    fn learn_good(&mut self, permit: &Permit, latency: Option<Duration>, now: Time) {
         self.has_answered = true;
-        if let Some(failing) = self.failing.take()
-            && failing.next_probe.is_some()
+        let latency = latency.unwrap_or_else(|| now.since(permit.started));
+        self.control.latency.observe(latency);
+        let background = self.control.background.share();
+        self.control.earn(permit.window);
+        self.rate.accepted(now);
+        let since = self.breaker.stopped_since().unwrap_or(now);
+        match self
+            .breaker
+            .answered(permit.started, permit.is_probe, background)
         {
-            self.set_limit((failing.limit_before / 4.0).max(1.0));
-            self.grow_at = now;
-            return;
+            Turn::Recovered => {
+                self.control.recovered(since, now);
+                return;
+            }
+            Turn::FalseAlarm => self.control.was_alive(now),
+            Turn::None | Turn::Stopped => {}
         }
-        if permit.window != self.window.number {
-            return;
-        }
-        self.window.good += 1;
-        let enough = (self.limit as u32).max(4);
-        if self.window.good + self.window.overloaded < enough {
-            return;
-        }
-        if self.window.overloaded == 0 && now >= self.grow_at {
-            let grown = match self.knee {
-                None => self.limit * 1.5,
-                Some(knee) if self.limit < 0.8 * knee => self.limit + (knee - self.limit) / 2.0,
-                Some(_) => self.limit + (self.limit * 0.05).max(1.0),
-            };
-            self.set_limit(grown);
-        } else {
-            self.begin_window();
+        let window = &mut self.control.window;
+        if permit.window == window.number {
+            window.good += 1;
+            window.latency.add(latency);
         }
     }
 
     fn learn_failure(
         &mut self,
         permit: &Permit,
-        signal: Signal,
+        is_retry: bool,
         now: Time,
         dice: &mut dyn RngCore,
     ) {
-        let limit = self.limit;
-        let failing = self.failing.get_or_insert(Failing {
-            since: now,
-            count: 0,
-            next_probe: None,
-            is_probe_out: false,
-            limit_before: limit,
-        });
-        failing.count += 1;
-        let is_probed_already = failing.next_probe.is_some();
-        // Failures of requests that all started while the host still worked are one event, however
-        // many there are: only what started after the first of them shows that nothing works.
-        let starts_after = permit.started >= failing.since || self.limit < 2.0;
-        if is_probed_already || (failing.count >= FAILURES_TO_PROBING && starts_after) {
-            let age = now.since(failing.since).mul_f64(PROBE_SHARE);
-            let wait = age
-                .clamp(PROBE_WAIT.0, PROBE_WAIT.1)
-                .mul_f64(dice.random_range(0.9..1.1));
-            if permit.is_probe || !is_probed_already {
-                failing.next_probe = Some(now + wait);
+        let seen = self.failed(permit, is_retry, now);
+        self.breaker.failed(seen, dice);
+        if is_retry {
+            // The page may be at fault: no evidence, and no slot is held for it.
+            self.forget(permit);
+            return;
+        }
+        self.control.spend(permit.window);
+        let window = &mut self.control.window;
+        if permit.window != window.number {
+            return;
+        }
+        window.failed += 1;
+        let usual = self.control.background.share() * f64::from(window.started);
+        if f64::from(window.failed) > 1.0 + 2.0 * usual {
+            let latency = self.control.latency.smoothed().min(HELD_AT_MOST);
+            let until = permit.started + latency;
+            if until > now {
+                self.held.hold(until, now);
             }
-            return;
-        }
-        if permit.window != self.window.number || signal.is_retry {
-            return;
-        }
-        self.window.overloaded += 1;
-        if self.window.overloaded >= 2 {
-            let seen = f64::from(self.window.good + self.window.overloaded);
-            let share = f64::from(self.window.good) / seen;
-            self.knee = Some(limit);
-            self.grow_wait = (self.grow_wait * 2).clamp(GROW_WAIT.0, GROW_WAIT.1);
-            self.grow_at = now + self.grow_wait;
-            self.set_limit((limit * share.clamp(0.25, 0.9)).max(1.0));
         }
     }
 
-    fn set_limit(&mut self, limit: f64) {
-        self.limit = limit.clamp(1.0, f64::from(self.settings.ceiling.max(1)));
-        self.begin_window();
-    }
-
-    fn begin_window(&mut self) {
-        self.window = Window {
-            number: self.window.number + 1,
-            good: 0,
-            overloaded: 0,
-        };
+    fn failed(&self, permit: &Permit, is_retry: bool, now: Time) -> Failed {
+        Failed {
+            started: permit.started,
+            now,
+            is_probe: permit.is_probe,
+            is_retry,
+            limit: self.control.limit,
+            background: self.control.background.share(),
+            latency: self.control.latency.smoothed(),
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::work::Token;
 use crate::ids::{HostId, JobId};
 use crate::limiter::{Gate, HostLimiter, Memory, Settings, State};
 use crate::politeness::Politeness;
-use crate::time::Time;
+use crate::time::{Time, UnixMs};
 
 /// A host that never gave any answer is given up after this time: most such hosts are gone for good,
 /// and a list of links has many of them.
@@ -104,6 +104,9 @@ impl HostEntry {
                     ceiling: settings.per_host,
                 },
                 None,
+                // Nothing is asked of a host before it is loaded, which puts the real one here.
+                Time::ZERO,
+                UnixMs(0),
             ),
             politeness: Politeness::new(settings.spacing),
             last_start: None,
@@ -181,16 +184,16 @@ impl HostEntry {
 
     // ---- what the store knows, robots ---------------------------------------------------------
 
-    pub(super) fn load(&mut self, memory: Option<Memory>, robots: Option<Option<Duration>>) {
+    pub(super) fn load(
+        &mut self,
+        memory: Option<Memory>,
+        robots: Option<Option<Duration>>,
+        now: Time,
+        unix_now: UnixMs,
+    ) {
         self.is_loaded = true;
-        if memory.is_some() {
-            self.limiter = HostLimiter::new(
-                Settings {
-                    ceiling: self.terms.per_host,
-                },
-                memory,
-            );
-        }
+        let ceiling = self.terms.per_host;
+        self.limiter = HostLimiter::new(Settings { ceiling }, memory, now, unix_now);
         if let Some(crawl_delay) = robots {
             self.robots_known(crawl_delay);
         }

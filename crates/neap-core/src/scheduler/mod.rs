@@ -33,8 +33,8 @@ use std::time::Duration;
 use rand::RngCore;
 
 use crate::ids::{HostId, JobId, RequestId};
-use crate::limiter::{Memory, Signal};
-use crate::time::Time;
+use crate::limiter::{Change, Memory, Signal};
+use crate::time::{Time, UnixMs};
 
 use host::HostEntry;
 pub use host::HostView;
@@ -67,6 +67,9 @@ const REMEMBERED_HOSTS: usize = 16_384;
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
+/// Changes of limits that wait to be taken; they are for people, so that some may be left out.
+pub const MAX_CHANGES: usize = 10_000;
+
 /// The scheduler of one run: jobs, hosts with their limiters, and the lanes of both.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -94,6 +97,8 @@ pub struct Scheduler {
     next_due: Option<Time>,
     given_up: VecDeque<HostId>,
     is_draining: bool,
+    /// Changes of limits that nobody has taken yet.
+    changes: Vec<(HostId, Change)>,
     /// Pages of this run, over all jobs.
     pages: Quota,
     /// Idle hosts are forgotten once there are so many hosts.
@@ -120,6 +125,7 @@ impl Scheduler {
             next_due: None,
             given_up: VecDeque::new(),
             is_draining: false,
+            changes: Vec::new(),
             pages: Quota::default(),
             forget_at: REMEMBERED_HOSTS,
         }
@@ -156,17 +162,20 @@ impl Scheduler {
     }
 
     /// What the store knows of a host that [`Scheduler::poll_load`] named: the limiter's memory, and
-    /// the crawl delay of a robots file that is still fresh (`None` if there is no such file).
+    /// the crawl delay of a robots file that is still fresh (`None` if there is no such file). `now` and
+    /// `unix_now` are the same moment.
     pub fn handle_host(
         &mut self,
         host: HostId,
         memory: Option<Memory>,
         robots: Option<Option<Duration>>,
+        now: Time,
+        unix_now: UnixMs,
     ) {
         let Some(entry) = self.hosts.get_mut(&host).filter(|entry| !entry.is_loaded) else {
             return;
         };
-        entry.load(memory, robots);
+        entry.load(memory, robots, now, unix_now);
         self.feed_host(host);
     }
 
@@ -247,8 +256,13 @@ impl Scheduler {
         let Some(entry) = self.hosts.get_mut(&host) else {
             return false;
         };
+        let before = entry.limiter.last_change();
         entry.limiter.report(token.permit, signal, now, dice);
         entry.is_dirty = true;
+        let change = entry.limiter.last_change();
+        if change != before && self.changes.len() < MAX_CHANGES {
+            self.changes.push((host, change));
+        }
         let is_failing = entry.limiter.only_probed_since().is_some();
         self.unpark(host);
         if is_failing {
@@ -418,12 +432,12 @@ impl Scheduler {
         [held, due].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Limiter memories that changed since they were last taken.
-    pub fn take_memories(&mut self) -> Vec<(HostId, Memory)> {
+    /// Limiter memories that changed since they were last taken. `now` and `unix_now` are the same moment.
+    pub fn take_memories(&mut self, now: Time, unix_now: UnixMs) -> Vec<(HostId, Memory)> {
         let mut changed = Vec::new();
         for (host, entry) in &mut self.hosts {
             if std::mem::take(&mut entry.is_dirty) {
-                changed.push((*host, entry.limiter.memory()));
+                changed.push((*host, entry.limiter.memory(now, unix_now)));
             }
         }
         changed
@@ -432,6 +446,12 @@ impl Scheduler {
     /// Whether the run has all the pages that [`Scheduler::limit_pages`] allows.
     pub fn is_out_of_pages(&self) -> bool {
         self.pages.is_used_up()
+    }
+
+    /// Changes of limits since they were last taken, in order; [`MAX_CHANGES`] at most, the later ones are
+    /// left out.
+    pub fn take_changes(&mut self) -> Vec<(HostId, Change)> {
+        std::mem::take(&mut self.changes)
     }
 
     // ---- views --------------------------------------------------------------------------------

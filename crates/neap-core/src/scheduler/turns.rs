@@ -335,7 +335,7 @@ mod tests {
             scheduler.add_job(job, settings.clone());
             scheduler.handle_ready(job, HOST, row(job, HOST, job.0).position);
         }
-        scheduler.handle_host(HOST, None, None);
+        scheduler.handle_host(HOST, None, None, Time::ZERO, crate::UnixMs(0));
         let refills = std::iter::from_fn(|| scheduler.poll_refill()).collect();
         (scheduler, refills)
     }
@@ -407,7 +407,7 @@ mod tests {
         for (number, (job, host)) in (1..).zip(lanes) {
             let host = HostId(host);
             scheduler.handle_ready(job, host, row(job, host, number).position);
-            scheduler.handle_host(host, None, None);
+            scheduler.handle_host(host, None, None, Time::ZERO, crate::UnixMs(0));
             let refill = scheduler.poll_refill().unwrap();
             bring(&mut scheduler, &refill, std::iter::once(number));
         }
@@ -530,7 +530,7 @@ mod tests {
         for number in 1..=3 * REMEMBERED_HOSTS as i64 {
             let host = HostId(number);
             scheduler.handle_ready(JOB, host, row(JOB, host, number).position);
-            scheduler.handle_host(host, None, None);
+            scheduler.handle_host(host, None, None, Time::ZERO, crate::UnixMs(0));
             let refill = scheduler.poll_refill().unwrap();
             bring(&mut scheduler, &refill, number..=number);
             let now = Time::from_micros(number as u64 * 1000);
@@ -548,7 +548,7 @@ mod tests {
                 scheduler.handle_worker_free();
             }
             if number % 100 == 0 {
-                scheduler.take_memories();
+                scheduler.take_memories(now, crate::UnixMs(0));
             }
             most = most.max(scheduler.hosts.len());
         }

@@ -334,7 +334,10 @@ impl World {
             Event::Ready(job, host, first) => self.scheduler.handle_ready(job, host, first),
             Event::Promoted(rows) => self.scheduler.handle_promoted(rows),
             Event::NextDue(due) => self.scheduler.handle_next_due(due),
-            Event::Loaded(host) => self.scheduler.handle_host(host, None, None),
+            Event::Loaded(host) => {
+                self.scheduler
+                    .handle_host(host, None, None, self.now, neap_core::UnixMs(0))
+            }
             Event::Leased(request, token) => self.exchange(request, token),
             Event::Refused(request, token) => {
                 self.alone = self.alone.filter(|alone| *alone != request.request);

@@ -19,7 +19,7 @@ impl Pump {
     pub(super) async fn store_memories(&self) -> Result<(), RunError> {
         let desk = &self.shop.desk;
         let now: UnixMs = desk.clock.unix();
-        let memories = desk.state().scheduler.take_memories();
+        let memories = desk.state().scheduler.take_memories(desk.clock.now(), now);
         let rows: Vec<_> = memories
             .into_iter()
             .filter_map(|(host, memory)| Some((host, serde_json::to_value(memory).ok()?, now)))

@@ -130,7 +130,9 @@ impl Pump {
             .filter(|answer| answer.expires > desk.clock.unix());
         let robots = fresh.map(|answer| self.rules.learn(&answer, self.jobs.values()));
         self.names.insert(row.host, row.name);
-        desk.state().scheduler.handle_host(row.host, memory, robots);
+        let (now, unix_now) = (desk.clock.now(), desk.clock.unix());
+        let scheduler = &mut desk.state().scheduler;
+        scheduler.handle_host(row.host, memory, robots, now, unix_now);
     }
 
     /// Leaves out what robots files forbid, and has it noted.

@@ -1,0 +1,194 @@
+//! How many requests a second does a host allow that said "too many" or "come back later"?
+//!
+//! Such an answer holds the whole host for as long as it asks, and tells the rate: what was accepted
+//! since the last such answer. From then on requests are spaced. The allowed rate starts a little below
+//! the rate found and follows a cubic around it (CUBIC, RFC 9438, on rate as botocore's adaptive mode
+//! does): quickly back, slowly past it, then faster.
+
+use std::time::Duration;
+
+use rand::{Rng, RngCore};
+
+use crate::backoff::RETRY_AFTER_MAX;
+use crate::time::Time;
+
+/// How far below the rate found the allowed rate starts, and how steeply it goes beyond it.
+const DEPTH: f64 = 0.12;
+/// The rate found is reached again after as long as it takes for this many requests ...
+const PLATEAU: f64 = 200.0;
+/// ... within these bounds in seconds.
+const PLATEAU_BOUNDS: (f64, f64) = (10.0, 300.0);
+/// Accepted requests are counted over one to two times this.
+const COUNTED: Duration = Duration::from_secs(5);
+/// The allowed rate never falls below this many requests a second: one in half a minute.
+const LEAST: f64 = 1.0 / 30.0;
+/// The rate is given up, as one that no longer holds, when it has grown to this multiple.
+const FORGOTTEN: f64 = 20.0;
+/// So many such answers with nothing accepted between them, and the host is only probed.
+const STRIKES: u8 = 3;
+
+/// The hold and the rate.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rate {
+    held_until: Time,
+    /// The rate found, in requests a second; 0 if there is none.
+    found: f32,
+    found_at: Time,
+    /// No start before this.
+    next: Time,
+    counted_from: Time,
+    accepted: u32,
+    accepted_before: u32,
+    counted_before: Time,
+    strikes: u8,
+}
+
+impl Rate {
+    /// Takes up where another run left off: what is left of the hold, and the rate found so long ago.
+    pub(super) fn remembered(now: Time, hold: Duration, found: f32, age: Duration) -> Rate {
+        Rate {
+            held_until: now + hold.min(RETRY_AFTER_MAX),
+            found: if found.is_finite() && found > 0.0 {
+                found.max(LEAST as f32)
+            } else {
+                0.0
+            },
+            found_at: now - age,
+            next: now,
+            counted_from: now,
+            counted_before: now,
+            ..Rate::default()
+        }
+    }
+
+    /// Until when the host asked to be left alone.
+    pub(super) fn held_until(&self) -> Time {
+        self.held_until
+    }
+
+    /// The time before which nothing may start.
+    pub(super) fn not_before(&self) -> Time {
+        self.held_until.max(self.next)
+    }
+
+    /// The rate found and when, if there is one.
+    pub(super) fn found(&self) -> Option<(f32, Time)> {
+        (self.found > 0.0).then_some((self.found, self.found_at))
+    }
+
+    /// A request starts.
+    pub(super) fn start(&mut self, now: Time) {
+        if self.found > 0.0 {
+            let allowed = self.allowed(now);
+            if allowed > FORGOTTEN * f64::from(self.found) {
+                self.found = 0.0;
+            } else {
+                self.next = now.max(self.next) + Duration::from_secs_f64(1.0 / allowed);
+            }
+        }
+    }
+
+    /// A request was accepted.
+    pub(super) fn accepted(&mut self, now: Time) {
+        self.strikes = 0;
+        if self.found == 0.0 && now.since(self.counted_from) >= COUNTED {
+            self.counted_before = self.counted_from;
+            self.accepted_before = self.accepted;
+            self.counted_from = now;
+            self.accepted = 0;
+        }
+        self.accepted += 1;
+    }
+
+    /// The host asked for less. Says whether it has done nothing else for a while.
+    pub(super) fn refused(
+        &mut self,
+        started: Time,
+        retry_after: Option<Duration>,
+        now: Time,
+        dice: &mut dyn RngCore,
+    ) -> bool {
+        if let Some(wait) = retry_after {
+            // A little later than asked for: all clients of a host are told the same time.
+            let wait = wait
+                .min(RETRY_AFTER_MAX)
+                .mul_f64(dice.random_range(1.0..1.05));
+            self.held_until = self.held_until.max(now + wait);
+        }
+        if self.found > 0.0 && started < self.found_at {
+            return self.strikes >= STRIKES;
+        }
+        let accepted = self.accepted + self.accepted_before;
+        let counted = now.since(self.counted_before).as_secs_f64().max(1e-3);
+        let measured = f64::from(accepted) / counted;
+        let before = f64::from(self.found);
+        let found = if accepted >= 2 {
+            measured
+        } else {
+            (before / 2.0).max(measured)
+        };
+        self.found = found.max(LEAST) as f32;
+        self.found_at = now;
+        self.next = self.next.max(now);
+        (self.counted_from, self.counted_before) = (now, now);
+        (self.accepted, self.accepted_before) = (0, 0);
+        self.strikes = self.strikes.saturating_add(1);
+        self.strikes >= STRIKES
+    }
+
+    /// Requests a second that are allowed now.
+    fn allowed(&self, now: Time) -> f64 {
+        let found = f64::from(self.found);
+        let plateau = (PLATEAU / found).clamp(PLATEAU_BOUNDS.0, PLATEAU_BOUNDS.1);
+        let held = self.held_until.max(self.found_at);
+        let x = now.since(held).as_secs_f64() / plateau;
+        found * (1.0 + DEPTH * (x - 1.0).powi(3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    fn seconds(at: f64) -> Time {
+        Time::from_secs_f64(at)
+    }
+
+    #[test]
+    fn the_rate_found_is_what_was_accepted() {
+        let (mut rate, mut dice) = (Rate::default(), SmallRng::seed_from_u64(2));
+        for i in 0..80 {
+            rate.accepted(seconds(f64::from(i) * 0.1));
+        }
+        rate.refused(seconds(7.9), None, seconds(8.0), &mut dice);
+        let (found, _) = rate.found().unwrap();
+        assert!((9.0..11.0).contains(&found), "{found}");
+        assert!(rate.allowed(seconds(8.0)) < 0.95 * f64::from(found));
+        assert!(rate.allowed(seconds(60.0)) > 1.1 * f64::from(found));
+    }
+
+    #[test]
+    fn answers_to_requests_in_flight_together_are_one_event() {
+        let (mut rate, mut dice) = (Rate::default(), SmallRng::seed_from_u64(2));
+        for i in 0..80 {
+            rate.accepted(seconds(f64::from(i) * 0.1));
+        }
+        rate.refused(seconds(7.9), None, seconds(8.0), &mut dice);
+        let once = rate.found();
+        for _ in 0..20 {
+            assert!(!rate.refused(seconds(7.95), None, seconds(8.05), &mut dice));
+        }
+        assert_eq!(rate.found(), once);
+    }
+
+    #[test]
+    fn a_hold_is_never_longer_than_a_day_and_a_bit() {
+        let (mut rate, mut dice) = (Rate::default(), SmallRng::seed_from_u64(2));
+        let forever = Some(Duration::from_secs(10_000_000));
+        rate.refused(Time::ZERO, forever, Time::ZERO, &mut dice);
+        assert!(rate.held_until() <= Time::ZERO + RETRY_AFTER_MAX.mul_f64(1.05));
+    }
+}

@@ -1,0 +1,303 @@
+//! Does the whole limiter keep its promises, whatever happens to it?
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::*;
+
+const WALL: UnixMs = UnixMs(1_700_000_000_000);
+
+fn limiter(ceiling: u32, memory: Option<Memory>) -> HostLimiter {
+    HostLimiter::new(Settings { ceiling }, memory, Time::ZERO, WALL)
+}
+
+fn signal(kind: SignalKind, latency_ms: u64) -> Signal {
+    Signal {
+        kind,
+        latency: Some(Duration::from_millis(latency_ms)),
+        retry_after: None,
+        is_retry: false,
+    }
+}
+
+/// What may happen to a limiter, one after the other.
+#[derive(Debug, Clone)]
+enum Event {
+    Start,
+    Report {
+        which: usize,
+        kind: SignalKind,
+        is_retry: bool,
+        retry_after: Option<u64>,
+    },
+    Wait {
+        ms: u64,
+    },
+    Ceiling(u32),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kind = prop_oneof![
+        8 => Just(SignalKind::Ok),
+        3 => Just(SignalKind::Overload),
+        1 => Just(SignalKind::RateLimited),
+        1 => Just(SignalKind::Connect),
+        1 => Just(SignalKind::Timeout),
+        1 => Just(SignalKind::Nothing),
+    ];
+    let retry_after = prop_oneof![
+        30 => Just(None),
+        1 => (0u64..1_000_000).prop_map(Some),
+    ];
+    prop_oneof![
+        10 => Just(Event::Start),
+        10 => (any::<usize>(), kind, any::<bool>(), retry_after).prop_map(
+            |(which, kind, is_retry, retry_after)| Event::Report { which, kind, is_retry, retry_after }
+        ),
+        8 => prop_oneof![5 => 0u64..400, 1 => 0u64..100_000].prop_map(|ms| Event::Wait { ms }),
+        1 => (0u32..60).prop_map(Event::Ceiling),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn limits_keep_their_bounds_and_permits_are_conserved(
+        events in proptest::collection::vec(event(), 1..600), seed in any::<u64>(),
+    ) {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let mut limiter = limiter(40, None);
+        let (mut now, mut ceiling) = (Time::ZERO, 40);
+        let mut out: Vec<(Permit, u32)> = Vec::new();
+        let mut changes = 0u32;
+        let mut lowered_at = 0u32;
+        for event in events {
+            let before = limiter.limit();
+            let mut cause = None;
+            match event {
+                Event::Wait { ms } => now = now + Duration::from_millis(ms),
+                Event::Start if limiter.gate(now) == Gate::Open => {
+                    out.push((limiter.start(now), changes));
+                }
+                Event::Start => {}
+                Event::Report { which, kind, is_retry, retry_after } if !out.is_empty() => {
+                    let (permit, taken) = out.swap_remove(which % out.len());
+                    let signal = Signal {
+                        retry_after: retry_after.map(Duration::from_secs),
+                        is_retry,
+                        ..signal(kind, 100)
+                    };
+                    limiter.report(permit, signal, now, &mut dice);
+                    cause = Some(taken);
+                }
+                Event::Report { .. } => {}
+                Event::Ceiling(new) => {
+                    ceiling = new.max(1);
+                    limiter.set_ceiling(new);
+                }
+            }
+            prop_assert_eq!(limiter.in_flight() as usize, out.len());
+            let bounds = LEAST..=f64::from(ceiling);
+            prop_assert!(bounds.contains(&limiter.limit()), "limit {}", limiter.limit());
+            if limiter.limit() != before {
+                changes += 1;
+            }
+            if let Some(taken) = cause && limiter.limit() < before {
+                let reason = limiter.last_change().reason;
+                prop_assert!(
+                    taken >= lowered_at,
+                    "lowered twice by requests that were in flight together: {reason:?}"
+                );
+                lowered_at = changes;
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_with_nothing_in_flight_is_asked_again(
+        events in proptest::collection::vec(event(), 1..300), seed in any::<u64>(),
+    ) {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let mut limiter = limiter(40, None);
+        let mut now = Time::ZERO;
+        let mut out: Vec<Permit> = Vec::new();
+        for event in events {
+            match event {
+                Event::Wait { ms } => now = now + Duration::from_millis(ms),
+                Event::Start if limiter.gate(now) == Gate::Open => out.push(limiter.start(now)),
+                Event::Report { which, kind, is_retry, retry_after } if !out.is_empty() => {
+                    let permit = out.swap_remove(which % out.len());
+                    let signal = Signal {
+                        retry_after: retry_after.map(Duration::from_secs),
+                        is_retry,
+                        ..signal(kind, 100)
+                    };
+                    limiter.report(permit, signal, now, &mut dice);
+                }
+                Event::Start | Event::Report { .. } | Event::Ceiling(_) => {}
+            }
+        }
+        for permit in out {
+            limiter.report(permit, Signal::NOTHING, now, &mut dice);
+        }
+        let asked = now;
+        for _ in 0..100 {
+            match limiter.gate(now) {
+                Gate::Open => break,
+                Gate::Until(at) => {
+                    prop_assert!(at > now);
+                    now = at;
+                }
+                Gate::Full => prop_assert!(false, "full with nothing in flight"),
+            }
+        }
+        prop_assert_eq!(limiter.gate(now), Gate::Open);
+        prop_assert!(now.since(asked) <= Duration::from_secs(26 * 3600));
+    }
+
+    #[test]
+    fn any_memory_gives_a_limiter_that_works(
+        limit in any::<f64>(), ceiling in proptest::option::of(any::<f64>()),
+        background in any::<f64>(), latency_s in any::<f32>(), base in any::<f32>(),
+        rate in any::<f32>(), times in any::<[i64; 4]>(),
+    ) {
+        let memory = Memory {
+            saved_at: UnixMs(times[0]),
+            limit,
+            ceiling,
+            background,
+            latency_s,
+            base_ln: Some(base),
+            rate,
+            rate_at: UnixMs(times[1]),
+            held_until: Some(UnixMs(times[2])),
+            failing_since: Some(UnixMs(times[3])),
+        };
+        let mut limiter = limiter(64, Some(memory));
+        let mut dice = SmallRng::seed_from_u64(1);
+        let mut now = Time::ZERO;
+        let mut answered = 0;
+        for _ in 0..2000 {
+            match limiter.gate(now) {
+                Gate::Open => {
+                    let permit = limiter.start(now);
+                    now = now + Duration::from_millis(100);
+                    limiter.report(permit, signal(SignalKind::Ok, 100), now, &mut dice);
+                    answered += 1;
+                }
+                Gate::Until(at) => now = at,
+                Gate::Full => prop_assert!(false, "full with nothing in flight"),
+            }
+            prop_assert!((LEAST..=64.0).contains(&limiter.limit()), "limit {}", limiter.limit());
+        }
+        prop_assert!(answered > 500, "{answered} answers");
+    }
+}
+
+#[test]
+fn an_idle_host_takes_less_than_400_bytes() {
+    let size = size_of::<HostLimiter>();
+    assert!(size < 400, "{size} bytes, and nothing on the heap");
+}
+
+#[test]
+fn a_hold_asked_for_yesterday_still_holds_today() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let mut first = limiter(40, None);
+    let permit = first.start(Time::ZERO);
+    let told = Signal {
+        retry_after: Some(Duration::from_secs(20 * 3600)),
+        ..signal(SignalKind::RateLimited, 5)
+    };
+    let now = Time::from_secs_f64(1.0);
+    first.report(permit, told, now, &mut dice);
+    let text = serde_json::to_string(&first.memory(now, WALL)).unwrap();
+
+    let memory: Memory = serde_json::from_str(&text).unwrap();
+    let later = WALL + Duration::from_secs(12 * 3600);
+    let second = HostLimiter::new(Settings { ceiling: 40 }, Some(memory), Time::ZERO, later);
+    let Gate::Until(until) = second.gate(Time::ZERO) else {
+        panic!("not held: {:?}", second.gate(Time::ZERO));
+    };
+    let hours = until.as_secs_f64() / 3600.0;
+    assert!(
+        (8.0..9.1).contains(&hours),
+        "8 h are left and up to 5 % more, held for {hours}"
+    );
+    assert!(matches!(second.state(Time::ZERO), State::Held { .. }));
+}
+
+#[test]
+fn an_outage_goes_on_in_the_next_run_with_a_probe() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let mut first = limiter(40, None);
+    let mut now = Time::ZERO;
+    while first.only_probed_since().is_none() {
+        let permit = first.start(now);
+        now = now + Duration::from_millis(700);
+        first.report(permit, signal(SignalKind::Connect, 10), now, &mut dice);
+    }
+    let memory = first.memory(now, WALL);
+    let later = WALL + Duration::from_secs(60);
+    let mut second = HostLimiter::new(Settings { ceiling: 40 }, Some(memory), Time::ZERO, later);
+    assert!(second.only_probed_since().is_some());
+    assert_eq!(second.gate(Time::ZERO), Gate::Open);
+    let probe = second.start(Time::ZERO);
+    assert!(probe.is_probe());
+    assert_eq!(second.gate(Time::ZERO), Gate::Full, "one probe at a time");
+    second.report(
+        probe,
+        signal(SignalKind::Ok, 100),
+        Time::from_secs_f64(0.1),
+        &mut dice,
+    );
+    assert_eq!(second.only_probed_since(), None);
+}
+
+#[test]
+fn what_a_host_could_bear_is_taken_up_within_the_hour_and_forgotten_after() {
+    let memory = Memory {
+        saved_at: WALL,
+        limit: 30.0,
+        ceiling: Some(40.0),
+        background: 0.0,
+        latency_s: 0.2,
+        base_ln: None,
+        rate: 0.0,
+        rate_at: WALL,
+        held_until: None,
+        failing_since: None,
+    };
+    for (minutes, expected) in [(5, 8.0), (59, 8.0), (61, START)] {
+        let now = WALL + Duration::from_secs(minutes * 60);
+        let limiter = HostLimiter::new(Settings { ceiling: 100 }, Some(memory), Time::ZERO, now);
+        assert_eq!(limiter.limit(), expected, "after {minutes} minutes");
+    }
+}
+
+#[test]
+fn failures_of_one_page_say_nothing_about_its_host() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let mut limiter = limiter(40, None);
+    let mut now = Time::ZERO;
+    for i in 0..400 {
+        assert_eq!(limiter.gate(now), Gate::Open);
+        let permit = limiter.start(now);
+        now = now + Duration::from_millis(50);
+        let is_poison = i % 4 == 0;
+        let kind = if is_poison {
+            SignalKind::Overload
+        } else {
+            SignalKind::Ok
+        };
+        let seen = Signal {
+            is_retry: is_poison,
+            ..signal(kind, 50)
+        };
+        let before = limiter.limit();
+        limiter.report(permit, seen, now, &mut dice);
+        assert!(limiter.limit() >= before, "lowered at request {i}");
+    }
+}
