@@ -116,20 +116,26 @@ fn every_format_prints_rows() {
 
 #[test]
 fn text_from_strangers_is_escaped_on_its_way_to_people() {
-    let place = Place::new();
     let site = Site::builder()
         .page(
             "/",
-            Reply::html("top", [""; 0]).header("content-type", "text/html; x=\u{7}"),
+            Reply::html("top", [""; 0]).header("content-type", "text/html; x=\u{1b}[2J\u{9b}31m"),
         )
         .start();
+    let place = Place::new();
     place.write("site.toml", &site_job(&site.url("/"), ""));
-    place.neap(&["run", "site.toml"]);
-    let said = place
-        .neap(&["query", "SELECT char(27) || '[2J' AS evil, 'ok' AS good"])
-        .expect(0);
-    assert!(!said.out.contains('\u{1b}'), "{:?}", said.out);
-    assert!(said.out.contains("ok"));
+    let run = place.neap(&["run", "site.toml"]);
+    assert!(!run.err.contains('\u{1b}'), "{:?}", run.err);
+    for format in ["table", "markdown", "json", "jsonl"] {
+        let sql = "SELECT *, char(27) || '[2J' AS evil, 'ok' AS good FROM results";
+        let said = place.neap(&["query", sql, "--format", format]).expect(0);
+        assert!(
+            !said.out.contains(['\u{1b}', '\u{9b}']),
+            "{format}: {:?}",
+            said.out
+        );
+        assert!(said.out.contains("ok"), "{format}");
+    }
 }
 
 #[test]

@@ -202,6 +202,11 @@ fn headers_of_the_job_stay_with_the_hosts_of_its_input() {
     }
     let missing = place.neap(&["run", "headers.toml", "--fresh"]).expect(2);
     assert!(missing.err.contains("TOKEN"), "{}", missing.err);
+    assert_eq!(
+        place.number("SELECT count(*) FROM jobs"),
+        1,
+        "no round was started"
+    );
 }
 
 #[test]
@@ -256,6 +261,109 @@ fn a_delay_spaces_the_starts_of_requests() {
             gap,
             pair[0].target,
             pair[1].target
+        );
+    }
+}
+
+#[test]
+fn as_many_pages_as_wanted_and_no_more() {
+    let tree = Tree::new(120, 20, 60_000);
+    let site = Site::builder().tree(tree).start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), "max_pages = 30\n"));
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(
+        place.number("SELECT pages FROM jobs WHERE state_name = 'finished'"),
+        30
+    );
+    assert!(place.number("SELECT count(*) FROM skipped WHERE reason = 'max_pages'") > 0);
+    assert_eq!(place.results().len(), 30);
+    place.check_invariants();
+}
+
+#[test]
+fn a_limit_that_is_just_enough_finishes_the_job() {
+    let site = Site::builder().tree(Tree::new(12, 3, 300)).start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml", "--limit", "12"]).expect(0);
+    assert_eq!(
+        place.number("SELECT count(*) FROM jobs WHERE state_name = 'finished'"),
+        1
+    );
+}
+
+#[test]
+fn a_run_leaves_the_other_jobs_of_its_store_alone() {
+    let slow = Site::builder()
+        .page("/", Reply::html("slow", [""; 0]))
+        .first(1, Reply::status(503).header("retry-after", "3600"))
+        .spare("/robots.txt")
+        .start();
+    let site = Site::builder().tree(Tree::new(20, 3, 300)).start();
+    let place = Place::new();
+    let job = site_job(&slow.url("/"), "[retry]\nbase = \"1ms\"\nmax = \"1ms\"\n");
+    place.write("slow.toml", &job.replace("\"site\"", "\"slow\""));
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place
+        .neap(&["run", "slow.toml", "--for", "1s", "--grace", "1s"])
+        .expect(5);
+    assert_eq!(
+        place.number("SELECT waiting FROM jobs WHERE name = 'slow'"),
+        1
+    );
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(
+        place.number("SELECT pages FROM jobs WHERE name = 'site'"),
+        20
+    );
+    let slow_job = place.query("SELECT state_name, waiting, skipped FROM jobs WHERE name = 'slow'");
+    assert_eq!(slow_job[0]["state_name"], "unfinished", "{slow_job:?}");
+    assert_eq!(
+        (&slow_job[0]["waiting"], &slow_job[0]["skipped"]),
+        (&1.into(), &0.into())
+    );
+}
+
+#[test]
+fn several_jobs_are_resumed_in_one_run() {
+    let site = Site::builder().tree(Tree::new(60, 3, 300)).start();
+    let place = Place::new();
+    for name in ["one", "two"] {
+        let file = format!("{name}.toml");
+        let job = site_job(&site.url("/"), "").replace("\"site\"", &format!("\"{name}\""));
+        place.write(&file, &job);
+        place.neap(&["submit", &file]).expect(0);
+    }
+    place.neap(&["resume"]).expect(0);
+    assert_eq!(
+        place.number("SELECT sum(pages) FROM jobs WHERE state_name = 'finished'"),
+        120
+    );
+    place.check_invariants();
+}
+
+#[test]
+fn the_body_of_a_page_is_found_by_its_own_url_and_by_the_one_that_led_there() {
+    let site = Site::builder()
+        .page("/old", Reply::redirect(301, "/new"))
+        .page(
+            "/new",
+            Reply::ok("the page").header("content-type", "text/plain"),
+        )
+        .start();
+    let place = Place::new();
+    let job = format!(
+        "neap = 1\nname = \"moved\"\n[input]\nurls = [\"{}\"]\n",
+        site.url("/old")
+    );
+    place.write("moved.toml", &job);
+    place.neap(&["run", "moved.toml"]).expect(0);
+    for path in ["/old", "/new"] {
+        assert_eq!(
+            place.neap(&["body", &site.url(path)]).expect(0).out,
+            "the page",
+            "{path}"
         );
     }
 }

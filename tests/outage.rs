@@ -126,3 +126,82 @@ fn retry_after_is_waited_for() {
         times[1] - times[0]
     );
 }
+
+#[test]
+fn a_dead_host_that_is_linked_again_and_again_does_not_keep_the_crawl() {
+    let dead = "http://no-such-host.invalid";
+    let site = Site::builder()
+        .page("/", Reply::html("top", ["/a", &format!("{dead}/1")]))
+        .page(
+            "/a",
+            Reply::html("a", ["/b", &format!("{dead}/2")]).delay(Duration::from_millis(200)),
+        )
+        .page(
+            "/b",
+            Reply::html("b", [format!("{dead}/3")]).delay(Duration::from_millis(2000)),
+        )
+        .start();
+    let place = Place::new();
+    let job = site_job(&site.url("/"), "[adaptive]\ngive_up_after = \"1s\"\n");
+    place.write(
+        "site.toml",
+        &job.replace("scope = \"host\"", "scope = \"any\""),
+    );
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(
+        place.number("SELECT count(*) FROM failures WHERE host = 'http://no-such-host.invalid'"),
+        3
+    );
+    assert_eq!(with_status(&place.results(), 200).len(), 3);
+    place.check_invariants();
+}
+
+#[test]
+fn a_robots_file_that_is_elsewhere_and_out_of_reach_does_not_condemn_its_host() {
+    let site = Site::builder()
+        .in_turn(
+            "/robots.txt",
+            [
+                Reply::redirect(302, "http://no-such-host.invalid/robots.txt"),
+                Reply::ok("User-agent: *\nDisallow:\n"),
+            ],
+        )
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(with_status(&place.results(), 200).len(), 1);
+}
+
+#[test]
+fn pages_that_always_fail_do_not_condemn_the_others_of_their_host() {
+    let mut urls: Vec<String> = (0..8).map(|n| format!("/bad/{n}")).collect();
+    urls.extend((0..60).map(|n| format!("/good/{n}")));
+    let site = Site::builder()
+        .fallback(|asked| match asked.path().starts_with("/bad/") {
+            true => Reply::status(502),
+            false => Reply::html("good", [""; 0]),
+        })
+        .start();
+    let place = Place::new();
+    let list: Vec<String> = urls.iter().map(|path| site.url(path)).collect();
+    place.write("list.txt", &list.join("\n"));
+    place.write(
+        "list.toml",
+        "neap = 1\nname = \"list\"\n[input]\nfiles = [\"list.txt\"]\n\
+         [retry]\nattempts = 3\nbase = \"10ms\"\nmax = \"100ms\"\n",
+    );
+    place.neap(&["run", "list.toml"]).expect(0);
+    assert_eq!(with_status(&place.results(), 200).len(), 60);
+    let failed = place.query("SELECT DISTINCT cause FROM failures");
+    assert_eq!(
+        place.number("SELECT count(*) FROM failures"),
+        8,
+        "{failed:?}"
+    );
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["cause"], "http_502");
+    assert_eq!(place.number("SELECT pages_lost FROM bad_gateways"), 8);
+    place.check_invariants();
+}

@@ -29,10 +29,9 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
 ];
 
 /// Who alone may use what: one verb a crate.
-const ONLY_IN: [(&str, &str); 5] = [
+const ONLY_IN: [(&str, &str); 4] = [
     ("reqwest", "neap-fetch"),
     ("sqlx", "neap-store"),
-    ("lol_html", "neap-parse"),
     ("html5gum", "neap-parse"),
     ("governor", "neap-core"),
 ];

@@ -59,15 +59,44 @@ CREATE TABLE hosts (
   http_503          INTEGER NOT NULL DEFAULT 0,
   http_429          INTEGER NOT NULL DEFAULT 0,
   timeouts          INTEGER NOT NULL DEFAULT 0,
-  -- What the limiter learned: the limit at the latest attempt, and its own memory.
-  concurrency_limit REAL,
+  -- How it stood at limiter_ms under the run limiter_epoch; written every two seconds while it changes.
+  -- limiter is what the limiter itself remembers.
   limiter           TEXT CHECK (limiter IS NULL OR json_valid(limiter)),
   limiter_ms        INTEGER,
+  limiter_epoch     INTEGER REFERENCES runs (epoch),
+  concurrency_limit REAL,
+  in_flight         INTEGER,
+  requests_per_s    REAL,
+  -- Latency to the header that 95 of 100 answers stay below.
+  p95_us            INTEGER,
+  -- It did nothing but fail since then and is only probed, next at that time.
+  only_probed_since_ms INTEGER,
+  next_probe_ms     INTEGER,
+  -- It asked to be left alone until then.
+  held_until_ms     INTEGER,
+  is_given_up       INTEGER NOT NULL DEFAULT 0,
+  -- Nothing else is asked before its robots file is known.
+  waits_for_robots  INTEGER NOT NULL DEFAULT 0,
+  robots_failing_since_ms INTEGER,
+  robots_next_ms    INTEGER,
   robots_status     INTEGER,
   robots_body       BLOB,
   robots_fetched_ms INTEGER,
   robots_expires_ms INTEGER
 ) STRICT;
+
+-- How the limit of a host went: the newest 1,000 changes of each.
+CREATE TABLE limit_changes (
+  host_id      INTEGER NOT NULL REFERENCES hosts (host_id),
+  -- Counted from 1 for each host, those that are gone included.
+  number       INTEGER NOT NULL,
+  epoch        INTEGER NOT NULL REFERENCES runs (epoch),
+  changed_ms   INTEGER NOT NULL,
+  limit_before REAL NOT NULL,
+  limit_after  REAL NOT NULL,
+  reason       TEXT NOT NULL,
+  PRIMARY KEY (host_id, number)
+) STRICT, WITHOUT ROWID;
 
 -- One URL that a job asks for.
 CREATE TABLE requests (
@@ -281,6 +310,9 @@ CREATE VIEW host_health AS
 SELECT
   h.name AS host,
   h.concurrency_limit,
+  -- A run that has ended has nothing in flight, and no pace.
+  iif(run.epoch IS NULL, 0, coalesce(h.in_flight, 0)) AS in_flight,
+  iif(run.epoch IS NULL, 0.0, round(coalesce(h.requests_per_s, 0.0), 2)) AS requests_per_s,
   h.done,
   h.failed,
   (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id) AS ready,
@@ -292,9 +324,18 @@ SELECT
   h.http_503,
   h.http_429,
   h.timeouts,
+  round(h.p95_us / 1000.0, 1) AS p95_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', h.only_probed_since_ms / 1000.0, 'unixepoch') AS only_probed_since,
+  strftime('%Y-%m-%dT%H:%M:%fZ', h.next_probe_ms / 1000.0, 'unixepoch') AS next_probe_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', h.held_until_ms / 1000.0, 'unixepoch') AS held_until,
+  h.is_given_up,
+  h.waits_for_robots,
   h.robots_status,
-  strftime('%Y-%m-%dT%H:%M:%fZ', h.robots_expires_ms / 1000.0, 'unixepoch') AS robots_expires_at
+  strftime('%Y-%m-%dT%H:%M:%fZ', h.robots_expires_ms / 1000.0, 'unixepoch') AS robots_expires_at,
+  strftime('%Y-%m-%dT%H:%M:%fZ', h.limiter_ms / 1000.0, 'unixepoch') AS as_of
 FROM hosts h
+LEFT JOIN runs run
+  ON run.epoch = h.limiter_epoch AND run.ended_ms IS NULL AND run.ending IS NULL
 LEFT JOIN (SELECT host_id, count(*) AS waiting FROM requests INDEXED BY requests_waiting
   WHERE state = 4 GROUP BY host_id) w
   ON w.host_id = h.host_id;

@@ -256,7 +256,7 @@ impl Scope {
             ScopeKind::Page => false,
             ScopeKind::Any => true,
             ScopeKind::Host | ScopeKind::Domain => self.roots.contains(&root(self.kind, url)),
-            ScopeKind::Path => ancestors(url).any(|directory| self.roots.contains(directory)),
+            ScopeKind::Path => ancestors(url).any(|directory| self.roots.contains(&directory)),
         }
     }
 }
@@ -264,25 +264,33 @@ impl Scope {
 /// What a URL is compared by: its directory, host or registrable domain.
 fn root(kind: ScopeKind, url: &Url) -> String {
     match kind {
-        ScopeKind::Path => ancestors(url).next().unwrap_or_default().to_owned(),
-        ScopeKind::Host => url.origin().ascii_serialization(),
+        ScopeKind::Path => ancestors(url).next().unwrap_or_default(),
+        ScopeKind::Host => site(url),
         ScopeKind::Domain => {
             let name = url.host_str().unwrap_or_default();
-            psl::domain_str(name).unwrap_or(name).to_owned()
+            // An IP address has no domain: it stands for itself.
+            let domain = url.domain().and_then(psl::domain_str);
+            domain.unwrap_or(name).to_owned()
         }
         ScopeKind::Page | ScopeKind::Any => String::new(),
     }
 }
 
+/// The host as people mean it: name and port, where the usual ports of `http` and `https` are one. Sites
+/// move from one to the other all the time, and links of both kinds stand on one page.
+fn site(url: &Url) -> String {
+    let name = url.host_str().unwrap_or_default();
+    match url.port() {
+        None => name.to_owned(),
+        Some(port) => format!("{name}:{port}"),
+    }
+}
+
 /// The directories that a URL lies in, each with its host and a trailing slash, the nearest first.
-fn ancestors(url: &Url) -> impl Iterator<Item = &str> {
-    let whole = &url[..url::Position::AfterPath];
-    let path_start = whole.len() - url.path().len();
-    let slashes = whole[path_start..]
-        .char_indices()
-        .rev()
-        .filter(|(_, c)| *c == '/');
-    slashes.map(move |(at, _)| &whole[..=path_start + at])
+fn ancestors(url: &Url) -> impl Iterator<Item = String> {
+    let (site, path) = (site(url), url.path());
+    let slashes = path.char_indices().rev().filter(|(_, c)| *c == '/');
+    slashes.map(move |(at, _)| format!("{site}{}", &path[..=at]))
 }
 
 #[cfg(test)]
@@ -327,7 +335,10 @@ mod tests {
             ),
             ("https://docs.shop.co.uk/", vec![Host, Domain, Any]),
             ("https://docs.shop.co.uk:8443/guide/", vec![Domain, Any]),
-            ("http://docs.shop.co.uk/guide/", vec![Domain, Any]),
+            (
+                "http://docs.shop.co.uk/guide/",
+                vec![Path, Host, Domain, Any],
+            ),
             ("https://www.shop.co.uk/", vec![Domain, Any]),
             ("https://shop.co.uk/", vec![Domain, Any]),
             ("https://other.co.uk/", vec![Any]),

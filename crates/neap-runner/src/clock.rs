@@ -43,6 +43,11 @@ impl Clock {
         Time::ZERO + at.since(self.started_unix)
     }
 
+    /// What the wall clock shows at a moment of the core.
+    pub(crate) fn unix_of(&self, at: Time) -> UnixMs {
+        self.started_unix + at.since(Time::ZERO)
+    }
+
     /// When a moment of the core comes, as the runtime counts.
     pub(crate) fn instant_of(&self, at: Time) -> Instant {
         // A year is for ever here, and keeps the sum within what an instant can hold.

@@ -58,7 +58,7 @@ pub(crate) async fn flow(
     };
     let retry = &job.job.retry;
     let verdict = desk.decide(exchange, &judgement, history, host_is_failing, retry);
-    slot.settle(verdict == Verdict::Done && judgement.outcome != Outcome::Redirect);
+    let was_page = verdict == Verdict::Done && judgement.outcome != Outcome::Redirect;
 
     // 5. Read where it leads, and record all of it at once.
     let leads = reading::leads(job, request, exchange, &judgement);
@@ -101,11 +101,15 @@ pub(crate) async fn flow(
         skipped_links: leads.skipped,
         redirect: leads.redirect,
     };
-    shop.store.send(Command::Record(Box::new(record))).await
+    shop.store.send(Command::Record(Box::new(record))).await?;
+    // Only now: who sees the last page counted may send the order to skip the rest, which must come
+    // after this page's links.
+    slot.settle(was_page);
+    Ok(())
 }
 
 /// What the answer's `Retry-After` asks for.
-fn asked_to_wait(exchange: &Exchange, now: UnixMs) -> Option<std::time::Duration> {
+pub(crate) fn asked_to_wait(exchange: &Exchange, now: UnixMs) -> Option<std::time::Duration> {
     let value = exchange.result.as_ref().ok()?.header("retry-after")?;
     neap_parse::dates::retry_after(value, now)
 }

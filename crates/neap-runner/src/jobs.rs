@@ -26,6 +26,39 @@ pub struct RunJob {
     pub pages: u64,
 }
 
+/// Looks up the secrets of a job's headers, to know before anything is stored or sent that they are there.
+///
+/// # Errors
+/// An environment variable that the job names is not set, or what it holds is no header value.
+pub fn check_headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<(), RunError> {
+    headers(job, lookup).map(drop)
+}
+
+fn headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<JobHeader>, RunError> {
+    let mut headers = Vec::new();
+    for (name, value) in &job.identity.headers {
+        let text = value
+            .resolve(&lookup)
+            .map_err(|variable| RunError::NoSecret {
+                job: job.name.clone(),
+                header: name.clone(),
+                variable,
+            })?;
+        let bad = || RunError::BadHeader {
+            job: job.name.clone(),
+            header: name.clone(),
+        };
+        let mut sent = HeaderValue::from_str(&text).map_err(|_| bad())?;
+        sent.set_sensitive(value.is_secret());
+        headers.push(JobHeader {
+            name: HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
+            value: sent,
+            is_secret: value.is_secret(),
+        });
+    }
+    Ok(headers)
+}
+
 /// A job at work.
 #[derive(Debug)]
 pub(crate) struct JobContext {
@@ -54,25 +87,7 @@ impl JobContext {
             input_hosts,
             ..
         } = run;
-        let mut headers = Vec::new();
-        for (name, value) in &job.identity.headers {
-            let text = value
-                .resolve(&lookup)
-                .map_err(|variable| RunError::NoSecret {
-                    job: job.name.clone(),
-                    header: name.clone(),
-                    variable,
-                })?;
-            let bad = || RunError::BadHeader {
-                job: job.name.clone(),
-                header: name.clone(),
-            };
-            headers.push(JobHeader {
-                name: HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
-                value: HeaderValue::from_str(&text).map_err(|_| bad())?,
-                is_secret: value.is_secret(),
-            });
-        }
+        let headers = headers(&job, lookup)?;
         let settings = FetchSettings {
             request: job.request.clone(),
             user_agent: job.identity.user_agent.clone(),

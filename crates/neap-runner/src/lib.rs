@@ -25,7 +25,7 @@ mod report;
 mod robots;
 mod stop;
 
-pub use jobs::RunJob;
+pub use jobs::{RunJob, check_headers};
 pub use progress::{HostLine, Progress};
 pub use pump::{Pump, RunError, RunOptions};
 pub use report::{Ended, RunReport};

@@ -7,6 +7,7 @@
 mod carry;
 mod close;
 mod hear;
+mod keep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -96,7 +97,9 @@ pub struct Pump {
     jobs: BTreeMap<JobId, Arc<JobContext>>,
     counts: BTreeMap<JobId, Counts>,
     finishing: BTreeSet<JobId>,
-    finished: Vec<JobId>,
+    finished: BTreeSet<JobId>,
+    /// Requests that went out and of which the store has not said that they are recorded.
+    unrecorded: usize,
     names: HashMap<HostId, Host>,
     rules: Rules,
     /// Dispatched, and waiting for the store to have noted it.
@@ -159,7 +162,8 @@ impl Pump {
             jobs: contexts,
             counts: BTreeMap::new(),
             finishing: BTreeSet::new(),
-            finished: Vec::new(),
+            finished: BTreeSet::new(),
+            unrecorded: 0,
             names: HashMap::new(),
             rules: Rules::default(),
             leasing: HashMap::new(),
@@ -204,7 +208,7 @@ impl Pump {
                 Some(note) = self.notes.1.recv() => self.hear_worker(note).await?,
                 () = self.shop.desk.bell.notified() => {}
                 Some(_) = self.workers.join_next(), if !self.workers.is_empty() => {}
-                _ = self.stop.changed() => self.heed_stop(),
+                Ok(()) = self.stop.changed() => self.heed_stop(),
                 () = tokio::time::sleep_until(wake) => self.heed_time(),
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
@@ -226,7 +230,7 @@ impl Pump {
             Stop::Abort => {
                 self.drain(Ended::Aborted);
                 self.ended = Some(Ended::Aborted);
-                self.workers.abort_all();
+                self.call_off();
             }
         }
     }
@@ -242,7 +246,7 @@ impl Pump {
                 in_flight = self.workers.len(),
                 "grace is over; the next run asks these again"
             );
-            self.workers.abort_all();
+            self.call_off();
             self.grace_ends = None;
         }
     }
@@ -264,8 +268,25 @@ impl Pump {
 
     fn is_over(&self) -> bool {
         let is_home = self.workers.is_empty() && self.leasing.is_empty();
-        let is_finished = self.finished.len() == self.jobs.len();
-        is_home && (is_finished || self.ended.is_some())
+        let is_settled = self.unrecorded == 0 && self.finishing.len() == self.finished.len();
+        is_home
+            && match self.ended {
+                None => self.is_finished(),
+                Some(Ended::Aborted) => true,
+                // The last records may be those that finish a job.
+                Some(Ended::Drained | Ended::LimitReached | Ended::Finished) => is_settled,
+            }
+    }
+
+    /// Whether no job of the run has an open request any more.
+    fn is_finished(&self) -> bool {
+        self.finished.len() == self.jobs.len()
+    }
+
+    /// Calls off what is in flight; the next run asks it again.
+    fn call_off(&mut self) {
+        self.workers.abort_all();
+        self.unrecorded = 0;
     }
 
     /// The next moment at which there may be something to do without any event.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use neap_core::JobId;
-
 use crate::progress::Progress;
 
 /// Why a run ended.
@@ -28,8 +26,6 @@ pub struct RunReport {
     pub progress: Progress,
     /// Latency to the first byte: median, 95th and 99th percentile; `None` without any answer.
     pub latency: Option<[Duration; 3]>,
-    /// Its jobs that have no open request any more.
-    pub finished: Vec<JobId>,
     /// Hosts that were given up, with the number of requests that failed with each.
     pub given_up: Vec<(String, u64)>,
 }

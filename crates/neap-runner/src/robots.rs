@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neap_core::classify::{Cause, Outcome, classify};
-use neap_core::exchange::Exchange;
+use neap_core::exchange::{Exchange, FailureKind};
 use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
 use neap_fetch::BodyLimit;
 use neap_parse::Robots;
 use neap_store::RobotsAnswer;
 
 use crate::desk::{Desk, Permit};
+use crate::flow::asked_to_wait;
 use crate::jobs::JobContext;
 
 /// How long a robots file is used (RFC 9309, section 2.4: "up to 24 hours").
@@ -35,9 +36,10 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 pub(crate) enum Asked {
     /// It is known what may be asked.
     Known(RobotsAnswer),
-    /// Nobody can tell now: nothing may be asked (RFC 9309, section 2.3.1.4).
-    Unreachable,
-    /// The host cannot be asked anything, now or later.
+    /// Nobody can tell now: nothing may be asked (RFC 9309, section 2.3.1.4). With the time that the
+    /// host asked to wait, if it did.
+    Unreachable(Option<Duration>),
+    /// The host has no address or no certificate to trust: it cannot be asked anything.
     Hopeless(Cause),
 }
 
@@ -51,10 +53,11 @@ pub(crate) async fn ask(
 ) -> Asked {
     let mut permit = Some(permit);
     let mut url = CanonicalUrl::of(name.robots_url()).expect("a robots URL is short and http");
-    for _ in 0..=MOST_REDIRECTS {
+    for hop in 0..=MOST_REDIRECTS {
         let fetched = job.fetcher.fetch(&url, BodyLimit::CutAt(MOST_BYTES)).await;
         let exchange = &fetched.exchange;
-        let judgement = classify(exchange, None, false);
+        let retry_after = asked_to_wait(exchange, desk.clock.unix());
+        let judgement = classify(exchange, retry_after, false);
         // Only the first answer is the host's own; a redirect may lead to another one.
         if let Some(permit) = permit.take() {
             permit.report(judgement.signal);
@@ -67,17 +70,16 @@ pub(crate) async fn ask(
             Outcome::Success | Outcome::Gone | Outcome::Refused | Outcome::ClientError => {
                 return Asked::Known(kept(host, exchange, desk.clock.unix()));
             }
-            Outcome::Permanent => {
-                return match judgement.cause {
-                    Some(cause) => Asked::Hopeless(cause),
-                    None => Asked::Unreachable,
-                };
-            }
+            // What a redirect led to says nothing about the host that was asked.
+            Outcome::Permanent => match judgement.cause {
+                Some(cause) if hop == 0 && is_hopeless(cause) => return Asked::Hopeless(cause),
+                Some(_) | None => return Asked::Unreachable(None),
+            },
             Outcome::RateLimited
             | Outcome::Overload
             | Outcome::ServerError
             | Outcome::Transient
-            | Outcome::Internal => return Asked::Unreachable,
+            | Outcome::Internal => return Asked::Unreachable(retry_after),
         }
     }
     // More redirects than that: as if there were no robots file (RFC 9309, section 2.3.1.2).
@@ -90,6 +92,13 @@ pub(crate) async fn ask(
         fetched: now,
         expires,
     })
+}
+
+fn is_hopeless(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::Failure(FailureKind::DnsNotFound | FailureKind::TlsCertificate)
+    )
 }
 
 fn target(from: &CanonicalUrl, exchange: &Exchange) -> Option<CanonicalUrl> {
@@ -149,6 +158,11 @@ impl Rules {
             .get(&host)
             .and_then(|of_host| of_host.get(&job.id));
         rules.is_none_or(|rules| rules.allows(url.url()))
+    }
+
+    /// Whether a host that seems hopeless was so before: a name server may be wrong once.
+    pub(crate) fn was_hopeless(&self, host: HostId) -> bool {
+        self.tries.contains_key(&host)
     }
 
     /// How long to wait before a robots file that could not be had is asked for again.

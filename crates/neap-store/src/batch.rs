@@ -39,8 +39,10 @@ pub enum Command {
     Skip(Vec<Skipped>),
     /// Keeps the answer of a host for its robots file.
     Robots(RobotsAnswer),
-    /// Keeps what the limiter learned, as JSON, with the moment at which it was true.
-    HostMemory(Vec<(HostId, serde_json::Value, UnixMs)>),
+    /// Keeps how hosts stand and what their limiters learned.
+    HostMemory(Vec<HostMemory>),
+    /// Keeps how limits went; the newest [`KEPT_CHANGES`] of each host.
+    LimitChanges(Vec<LimitChange>),
     /// Fails every open request of a host that is not in flight. Answered by [`Event::HostFailed`].
     FailHost {
         /// The host.
@@ -67,6 +69,61 @@ pub enum Command {
     /// Ends the run: seals the segment, empties the write-ahead log. Answered by [`Event::Closed`],
     /// the last event.
     Close,
+}
+
+/// Changes of its limit that are kept for each host, the newest: a limit changes every few seconds while
+/// it is searched for and then every few minutes, so these tell of a day or more.
+pub const KEPT_CHANGES: i64 = 1000;
+
+/// How a host stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostMemory {
+    /// The host.
+    pub host: HostId,
+    /// When this was true.
+    pub at: UnixMs,
+    /// What its limiter wants to know in the next run, as JSON.
+    pub limiter: serde_json::Value,
+    /// How it stands, for people.
+    pub standing: Standing,
+}
+
+/// How a host stands, for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Standing {
+    /// Requests that it may have in flight.
+    pub limit: f64,
+    /// Requests that it has in flight.
+    pub in_flight: u32,
+    /// Requests a second of late.
+    pub requests_per_s: f64,
+    /// Latency to the header that 95 of 100 answers stay below.
+    pub p95: Option<Duration>,
+    /// Since when it did nothing but fail, so that it is only probed, and when the next probe may go.
+    pub only_probed: Option<(UnixMs, UnixMs)>,
+    /// Until when it asked to be left alone.
+    pub held_until: Option<UnixMs>,
+    /// Whether its requests were given up, since it did nothing but fail for too long.
+    pub is_given_up: bool,
+    /// Whether its robots file is not known, so that nothing else may be asked.
+    pub waits_for_robots: bool,
+    /// Since when its robots file cannot be had, and when it is asked for next.
+    pub robots_failing: Option<(UnixMs, UnixMs)>,
+}
+
+/// A change of a host's limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitChange {
+    /// The host.
+    pub host: HostId,
+    /// When.
+    pub at: UnixMs,
+    /// The limit before, in requests in flight.
+    pub before: f64,
+    /// The limit after.
+    pub after: f64,
+    /// Why, in words.
+    pub reason: &'static str,
 }
 
 /// A request to be marked as in flight.

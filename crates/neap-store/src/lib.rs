@@ -10,6 +10,7 @@ mod commit;
 mod discover;
 mod error;
 mod fingerprint;
+mod hosts;
 mod jobs;
 mod lock;
 mod migrate;
@@ -18,23 +19,26 @@ mod query;
 mod reader;
 mod recover;
 pub mod segments;
+mod story;
 mod submit;
 mod values;
 mod writer;
 
 pub use batch::{
-    Attempt, Command, Event, HostRow, Lease, Link, MAX_ERROR_BYTES, Page, Position, Ready,
-    ReadyHost, Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer,
-    Skipped,
+    Attempt, Command, Event, HostMemory, HostRow, KEPT_CHANGES, Lease, LimitChange, Link,
+    MAX_ERROR_BYTES, Page, Position, Ready, ReadyHost, Record, Recorded, Redirect, RedirectVerdict,
+    Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
 pub use error::StoreError;
+pub use hosts::{BadSecond, CauseCount, HostColumn, HostRows, HostSummary, KeptChange, Liveness};
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;
 pub use open::{Access, OLDEST_SQLITE, Store};
 pub use query::{Rows, Value};
-pub use reader::{HostSummary, Reader};
+pub use reader::Reader;
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};
 pub use segments::{Records, StoredBody, records};
+pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried};
 pub use submit::{Submission, Submitted};
 pub use writer::{Settings, Writer, WriterHandle};
 

@@ -243,7 +243,7 @@ fn version_numbers(version: &str) -> Vec<u32> {
         .collect()
 }
 
-async fn read_key(
+pub(crate) async fn read_key(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<Fingerprinter, StoreError> {

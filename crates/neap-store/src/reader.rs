@@ -26,31 +26,6 @@ pub struct Reader {
     pool: SqlitePool,
 }
 
-/// How one host does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HostSummary {
-    /// Scheme, name and port.
-    pub host: String,
-    /// The learned limit at its latest attempt, in requests in flight.
-    pub concurrency_limit: Option<f64>,
-    /// Requests that can be asked for now.
-    pub ready: u64,
-    /// Requests that will be asked for again.
-    pub waiting: u64,
-    /// Requests that are answered for good.
-    pub done: u64,
-    /// Requests that were given up.
-    pub failed: u64,
-    /// Attempts at its requests.
-    pub attempts: u64,
-    /// Attempts that were answered 502, 503, 504 or 520 to 524.
-    pub gateway_errors: u64,
-    /// Attempts that were answered 502.
-    pub http_502: u64,
-    /// Attempts that ended in a timeout.
-    pub timeouts: u64,
-}
-
 impl Reader {
     /// Opens a store for reading.
     ///
@@ -103,37 +78,6 @@ impl Reader {
     /// [`StoreError`] if the store cannot be read.
     pub async fn jobs(&self) -> Result<Vec<JobRow>, StoreError> {
         jobs::read(&self.pool, &self.path, jobs::ALL, None).await
-    }
-
-    /// How each host does, those with the most requests left first.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store cannot be read.
-    pub async fn hosts(&self, most: usize) -> Result<Vec<HostSummary>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT host, concurrency_limit, ready, waiting, done, failed, attempts, gateway_errors,
-             http_502, timeouts FROM host_health ORDER BY ready + waiting DESC, done DESC, host LIMIT ?",
-        )
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::sql(&self.path))?;
-        let summary = |row: &sqlx::sqlite::SqliteRow| {
-            let count = |at: usize| row.get::<i64, _>(at).unsigned_abs();
-            HostSummary {
-                host: row.get(0),
-                concurrency_limit: row.get(1),
-                ready: count(2),
-                waiting: count(3),
-                done: count(4),
-                failed: count(5),
-                attempts: count(6),
-                gateway_errors: count(7),
-                http_502: count(8),
-                timeouts: count(9),
-            }
-        };
-        Ok(rows.iter().map(summary).collect())
     }
 
     /// The newest stored answer to a URL, wherever its redirects led; of one job, or of any. `None` if

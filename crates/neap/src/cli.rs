@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use neap_store::HostColumn;
 
 use crate::print::Format;
 
@@ -152,10 +154,31 @@ pub(crate) enum Command {
         #[arg(long)]
         head: bool,
     },
-    /// Show the hosts of the store: limits, failures, what they wait for.
+    /// Show the hosts of the store: limits, failures, what they wait for. Also while a run goes on.
     Hosts {
+        /// The column that the hosts are sorted by; of most the largest value comes first.
+        #[arg(long, value_name = "COLUMN", default_value = "http_502", value_parser = host_column())]
+        sort: HostColumn,
+        /// How the limit of this host went, instead: a URL, a name, or a name and a port.
+        #[arg(long, value_name = "HOST", conflicts_with = "sort")]
+        history: Option<String>,
+        /// Draw that as well, with its 502s, into this SVG file.
+        #[arg(long, value_name = "FILE", requires = "history")]
+        svg: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
+    },
+    /// Say what happened to a host, why its requests wait and until when.
+    Why {
+        /// A URL, a name, or a name and a port.
+        #[arg(value_name = "HOST")]
+        host: String,
+    },
+    /// Say what happened to a URL: its attempts, what became of it, what it waits for.
+    Explain {
+        /// The URL.
+        #[arg(value_name = "URL")]
+        url: String,
     },
     /// Crawl a small flaky shop on this machine and show how it goes.
     Demo {
@@ -198,4 +221,14 @@ pub(crate) struct Output {
     /// The form of the output.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
+}
+
+/// Reads the name of a column of `neap hosts`.
+fn host_column() -> impl TypedValueParser<Value = HostColumn> {
+    let names = HostColumn::ALL.map(HostColumn::as_str);
+    PossibleValuesParser::new(names).map(|name| {
+        let named = |column: &HostColumn| column.as_str() == name;
+        let found = HostColumn::ALL.into_iter().find(named);
+        found.expect("no other name is taken")
+    })
 }

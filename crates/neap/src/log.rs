@@ -3,6 +3,8 @@
 //! To standard error, so that standard output holds data only. `--log` (or `NEAP_LOG`) wins over `-v` and
 //! `-q`; without any of them, warnings of neap and nothing else.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Global, LogFormat};
@@ -22,8 +24,12 @@ pub(crate) fn start(global: &Global) -> Result<(), Failure> {
         })?,
         None => EnvFilter::new(level(global)),
     };
+    let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(has_colour)
+        // A closed terminal is no reason to panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match global.log_format {
         LogFormat::Text => log.with_target(false).without_time().init(),

@@ -5,10 +5,14 @@
 //! | `cli`, `commands` | what can be said, and what happens then? |
 //! | `jobfile` | what does a job file mean, and what is wrong with it? |
 //! | `screen` | how is a run shown while it goes on and when it ends? |
-//! | `print` | how are rows and text from strangers written? |
+//! | `print` | how are rows, charts and text from strangers written? |
+//! | `tell` | how is what happened said in plain sentences? |
 //! | `demo` | what does neap do when a host is in trouble? |
 //! | `exit`, `failure` | how does neap end, and how does it say why? |
-//! | `log`, `signals` | what is logged; what happens on Ctrl-C? |
+//! | `log`, `say`, `signals` | what is logged and said; what happens on Ctrl-C? |
+
+#[macro_use]
+mod say;
 
 mod cli;
 mod commands;
@@ -20,6 +24,7 @@ mod log;
 mod print;
 mod screen;
 mod signals;
+mod tell;
 
 use std::process::ExitCode;
 
@@ -32,7 +37,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("{:?}", failure.report);
+            say!("{:?}", failure.report);
             failure.exit.into()
         }
     }

@@ -51,12 +51,12 @@ pub(crate) fn stop_on_signals(stopper: Stopper, grace: Duration) -> std::io::Res
             heard.was_term.store(was_term, Ordering::Relaxed);
             match stopper.next() {
                 Stop::No => {}
-                Stop::Drain => eprintln!(
+                Stop::Drain => say!(
                     "stopping: no new requests; those in flight get up to {grace:?}. \
                      Again to abort; nothing is lost either way."
                 ),
                 Stop::Abort => {
-                    eprintln!("aborting: requests in flight will be asked again by the next run.");
+                    say!("aborting: requests in flight will be asked again by the next run.");
                     let exit = heard.exit();
                     tokio::spawn(async move {
                         tokio::time::sleep(LAST_RESORT).await;

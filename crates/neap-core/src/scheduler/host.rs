@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rand::RngCore;
+
 use super::job::JobSettings;
+use super::pace::Pace;
+use super::quantile::SlowLatency;
 use super::turns::Turn;
 use super::work::Token;
 use crate::ids::{HostId, JobId};
-use crate::limiter::{Gate, HostLimiter, Memory, Settings, State};
+use crate::limiter::{Change, Gate, HostLimiter, Memory, Settings, Signal, State};
 use crate::politeness::Politeness;
 use crate::time::{Time, UnixMs};
 
@@ -35,8 +39,12 @@ pub(super) struct HostEntry {
     pub(super) timer: Option<Time>,
     /// The request for its robots file stands in the ring, or is parked.
     pub(super) robots_has_turn: bool,
-    /// Its limiter learned something that is not stored yet.
+    /// Something about it changed that is not stored yet.
     pub(super) is_dirty: bool,
+    /// The last change of its limit that was told.
+    told: Option<Change>,
+    pace: Pace,
+    slow: SlowLatency,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +100,17 @@ pub struct HostView {
     pub in_flight: u32,
     /// What its limiter does.
     pub state: State,
+    /// Requests a second of late.
+    pub rate: f64,
+    /// Latency to the header that 95 of 100 answers stay below, failures for load not counted; `None`
+    /// before the first answer.
+    pub p95: Option<Duration>,
     /// Whether its robots file is not known yet, so that nothing else may be asked.
     pub waits_for_robots: bool,
+    /// Since when its robots file cannot be had, and when it is asked for next.
+    pub robots_failing: Option<(Time, Time)>,
+    /// Whether it did nothing but fail for so long that its requests were given up.
+    pub is_given_up: bool,
 }
 
 impl HostEntry {
@@ -124,6 +141,9 @@ impl HostEntry {
             timer: None,
             robots_has_turn: false,
             is_dirty: false,
+            told: None,
+            pace: Pace::default(),
+            slow: SlowLatency::default(),
         }
     }
 
@@ -192,6 +212,7 @@ impl HostEntry {
         unix_now: UnixMs,
     ) {
         self.is_loaded = true;
+        self.told = None;
         let ceiling = self.terms.per_host;
         self.limiter = HostLimiter::new(Settings { ceiling }, memory, now, unix_now);
         if let Some(crawl_delay) = robots {
@@ -228,10 +249,13 @@ impl HostEntry {
         if let RobotsState::Unknown { failing_since, .. } = self.robots {
             self.robots = RobotsState::Asked { failing_since };
         }
+        self.is_dirty = true;
         self.obeying.first().copied()
     }
 
     pub(super) fn robots_known(&mut self, crawl_delay: Option<Duration>) {
+        // What the store itself said is no news to it.
+        self.is_dirty |= matches!(self.robots, RobotsState::Asked { .. });
         self.robots = RobotsState::Known;
         self.crawl_delay = crawl_delay.unwrap_or_default();
         self.apply_terms();
@@ -245,6 +269,7 @@ impl HostEntry {
                 failing_since: failing_since.or(Some(now)),
                 not_before: now + wait,
             };
+            self.is_dirty = true;
         }
     }
 
@@ -263,10 +288,37 @@ impl HostEntry {
 
     pub(super) fn start(&mut self, host: HostId, now: Time) -> Token {
         self.last_start = Some(now);
+        self.pace.start(now);
+        self.is_dirty = true;
         Token {
             host,
             permit: self.limiter.start(now),
         }
+    }
+
+    /// A request is over: gives its permit back and learns from it.
+    pub(super) fn report(
+        &mut self,
+        token: Token,
+        signal: Signal,
+        now: Time,
+        dice: &mut dyn RngCore,
+    ) {
+        if let Some(latency) = signal.latency.filter(|_| !signal.kind.is_load_failure()) {
+            self.slow.observe(latency);
+        }
+        self.limiter.report(token.permit, signal, now, dice);
+        self.is_dirty = true;
+    }
+
+    /// The last change of the limit, if it was not told yet.
+    pub(super) fn take_change(&mut self) -> Option<Change> {
+        let last = Some(self.limiter.last_change());
+        if !self.is_loaded || self.told == last {
+            return None;
+        }
+        self.told = last;
+        last
     }
 
     // ---- its end ------------------------------------------------------------------------------
@@ -295,6 +347,14 @@ impl HostEntry {
 
     /// Gives the host up; says whether that is news.
     pub(super) fn give_up(&mut self) -> bool {
+        // Should it be found again, its robots file is asked for again.
+        if let RobotsState::Asked { .. } = self.robots {
+            self.robots = RobotsState::Unknown {
+                failing_since: None,
+                not_before: Time::ZERO,
+            };
+        }
+        self.is_dirty = true;
         !std::mem::replace(&mut self.is_given_up, true)
     }
 
@@ -320,13 +380,28 @@ impl HostEntry {
             && self.limiter.state(now) == State::Steady
     }
 
+    fn robots_failing(&self, now: Time) -> Option<(Time, Time)> {
+        match self.robots {
+            RobotsState::Unknown {
+                failing_since,
+                not_before,
+            } => failing_since.map(|since| (since, not_before.max(now))),
+            RobotsState::Asked { failing_since } => failing_since.map(|since| (since, now)),
+            RobotsState::Known => None,
+        }
+    }
+
     pub(super) fn view(&self, host: HostId, now: Time) -> HostView {
         HostView {
             host,
             limit: self.limiter.limit(),
             in_flight: self.limiter.in_flight(),
             state: self.limiter.state(now),
+            rate: self.pace.per_second(now),
+            p95: self.slow.get(),
             waits_for_robots: !self.obeying.is_empty() && self.robots != RobotsState::Known,
+            robots_failing: self.robots_failing(now),
+            is_given_up: self.is_given_up,
         }
     }
 }

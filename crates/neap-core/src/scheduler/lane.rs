@@ -126,6 +126,12 @@ impl Lane {
         self.again.pop_front().or_else(|| self.fresh.pop_front())
     }
 
+    /// A request that has not failed yet, if there is one: where the host is in doubt, a page that may be
+    /// at fault itself shows nothing.
+    pub(super) fn pop_untried(&mut self) -> Option<Ready> {
+        self.fresh.pop_front().or_else(|| self.again.pop_front())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.again.len() + self.fresh.len()
     }

@@ -21,6 +21,8 @@ mod host;
 mod job;
 mod lane;
 mod owned;
+mod pace;
+mod quantile;
 mod suspects;
 mod turns;
 mod work;
@@ -153,6 +155,9 @@ impl Scheduler {
             HostEntry::new(&entry.settings)
         });
         known.add_job(job, &entry.settings);
+        // Its ceiling may have come down, and with it the limit.
+        let change = known.take_change();
+        push_change(&mut self.changes, host, change);
         let lane = self
             .lanes
             .entry((job, host))
@@ -176,6 +181,7 @@ impl Scheduler {
             return;
         };
         entry.load(memory, robots, now, unix_now);
+        self.note_change(host);
         self.feed_host(host);
     }
 
@@ -256,14 +262,9 @@ impl Scheduler {
         let Some(entry) = self.hosts.get_mut(&host) else {
             return false;
         };
-        let before = entry.limiter.last_change();
-        entry.limiter.report(token.permit, signal, now, dice);
-        entry.is_dirty = true;
-        let change = entry.limiter.last_change();
-        if change != before && self.changes.len() < MAX_CHANGES {
-            self.changes.push((host, change));
-        }
+        entry.report(token, signal, now, dice);
         let is_failing = entry.limiter.only_probed_since().is_some();
+        self.note_change(host);
         self.unpark(host);
         if is_failing {
             self.consider_giving_up(host, now);
@@ -432,12 +433,14 @@ impl Scheduler {
         [held, due].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Limiter memories that changed since they were last taken. `now` and `unix_now` are the same moment.
-    pub fn take_memories(&mut self, now: Time, unix_now: UnixMs) -> Vec<(HostId, Memory)> {
+    /// Hosts of which something changed since they were last taken, as they stand and with what their
+    /// limiters remember. `now` and `unix_now` are the same moment.
+    pub fn take_memories(&mut self, now: Time, unix_now: UnixMs) -> Vec<(HostView, Memory)> {
         let mut changed = Vec::new();
         for (host, entry) in &mut self.hosts {
-            if std::mem::take(&mut entry.is_dirty) {
-                changed.push((*host, entry.limiter.memory(now, unix_now)));
+            if entry.is_loaded && std::mem::take(&mut entry.is_dirty) {
+                let memory = entry.limiter.memory(now, unix_now);
+                changed.push((entry.view(*host, now), memory));
             }
         }
         changed
@@ -452,6 +455,13 @@ impl Scheduler {
     /// left out.
     pub fn take_changes(&mut self) -> Vec<(HostId, Change)> {
         std::mem::take(&mut self.changes)
+    }
+
+    fn note_change(&mut self, host: HostId) {
+        if let Some(entry) = self.hosts.get_mut(&host) {
+            let change = entry.take_change();
+            push_change(&mut self.changes, host, change);
+        }
     }
 
     // ---- views --------------------------------------------------------------------------------
@@ -476,5 +486,11 @@ impl Scheduler {
     /// One host, as it stands.
     pub fn host(&self, host: HostId, now: Time) -> Option<HostView> {
         self.hosts.get(&host).map(|entry| entry.view(host, now))
+    }
+}
+
+fn push_change(changes: &mut Vec<(HostId, Change)>, host: HostId, change: Option<Change>) {
+    if let Some(change) = change.filter(|_| changes.len() < MAX_CHANGES) {
+        changes.push((host, change));
     }
 }

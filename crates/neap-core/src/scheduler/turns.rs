@@ -107,12 +107,22 @@ impl Scheduler {
         if !self.passes(Turn::Lane(job, host), host, now) {
             return None;
         }
+        let is_only_probed = self.is_only_probed(host);
         let lane = self.lanes.get_mut(&(job, host))?;
         lane.has_turn = false;
-        let request = lane.pop()?;
+        let request = if is_only_probed {
+            lane.pop_untried()?
+        } else {
+            lane.pop()?
+        };
         let dispatch = self.start(request, false, now);
         self.feed(job, host);
         dispatch
+    }
+
+    fn is_only_probed(&self, host: HostId) -> bool {
+        let entry = self.hosts.get(&host);
+        entry.is_some_and(|entry| entry.limiter.only_probed_since().is_some())
     }
 
     fn robots_turn(&mut self, host: HostId, now: Time) -> Option<Dispatch> {

@@ -156,6 +156,7 @@ impl Pump {
             if self.ended == Some(Ended::Aborted) {
                 continue;
             }
+            self.unrecorded += 1;
             let shop = Arc::clone(&self.shop);
             let notes = self.notes.0.clone();
             self.workers.spawn(async move {
@@ -185,7 +186,7 @@ impl Pump {
             let asked = AssertUnwindSafe(work)
                 .catch_unwind()
                 .await
-                .unwrap_or(Asked::Unreachable);
+                .unwrap_or(Asked::Unreachable(None));
             // The pump may be gone already; the next run asks again.
             let _ = notes.send(Note::Robots(host, asked));
             drop(slot);

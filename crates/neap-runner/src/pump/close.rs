@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use neap_core::UnixMs;
 use neap_core::limiter::State;
 use neap_core::scheduler::HostView;
 use neap_store::{Command, Event};
@@ -15,22 +14,6 @@ use crate::report::{Ended, RunReport};
 const MOST_HOST_LINES: usize = 10;
 
 impl Pump {
-    /// Stores what the limiters learned since the last time.
-    pub(super) async fn store_memories(&self) -> Result<(), RunError> {
-        let desk = &self.shop.desk;
-        let now: UnixMs = desk.clock.unix();
-        let memories = desk.state().scheduler.take_memories(desk.clock.now(), now);
-        let rows: Vec<_> = memories
-            .into_iter()
-            .filter_map(|(host, memory)| Some((host, serde_json::to_value(memory).ok()?, now)))
-            .collect();
-        if rows.is_empty() {
-            Ok(())
-        } else {
-            self.send(Command::HostMemory(rows)).await
-        }
-    }
-
     pub(super) fn tell_progress(&self) {
         let progress = self.standing();
         self.progress.send_replace(progress);
@@ -43,17 +26,26 @@ impl Pump {
         loop {
             match self.events.recv().await {
                 Some(Event::Closed) | None => break,
-                Some(event) => self.hear(event).await?,
+                // What else was under way wants nothing done any more.
+                Some(event) if is_news(&event) => self.hear(event).await?,
+                Some(_) => {}
             }
         }
         self.tell_progress();
         Ok(RunReport {
-            ended: self.ended.unwrap_or(Ended::Finished),
+            ended: self.ended(),
             progress: self.standing(),
             latency: self.shop.tally.latencies([0.5, 0.95, 0.99]),
-            finished: self.finished,
             given_up: self.given_up,
         })
+    }
+
+    /// Why the run ended: if all its work was done in the end, because of that.
+    fn ended(&self) -> Ended {
+        match self.ended {
+            Some(why) if why == Ended::Aborted || !self.is_finished() => why,
+            Some(_) | None => Ended::Finished,
+        }
     }
 
     fn standing(&self) -> Progress {
@@ -100,6 +92,18 @@ impl Pump {
             host_count,
         }
     }
+}
+
+/// Whether an event tells what came of the run, or that it failed.
+fn is_news(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Recorded(_)
+            | Event::Counts(..)
+            | Event::JobFinished(_)
+            | Event::HostFailed { .. }
+            | Event::Broken(_)
+    )
 }
 
 /// The most notable states come first.

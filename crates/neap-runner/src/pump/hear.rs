@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_store::{Command, Event, HostRow, RobotsAnswer, Skipped};
@@ -53,6 +54,7 @@ impl Pump {
                 }
             }
             Event::Recorded(recorded) => {
+                self.unrecorded = self.unrecorded.saturating_sub(1);
                 desk.state().scheduler.handle_recorded(recorded.request);
             }
             Event::Skipped(requests) | Event::Released(requests) => {
@@ -66,7 +68,9 @@ impl Pump {
             }
             Event::Host(row) => self.hear_host(row),
             Event::Counts(job, counts) => {
-                self.counts.insert(job, counts);
+                if self.jobs.contains_key(&job) {
+                    self.counts.insert(job, counts);
+                }
             }
             Event::HostFailed { host, requests } => {
                 self.shop.tally.given_up(requests);
@@ -76,7 +80,7 @@ impl Pump {
             Event::RobotsKept(_) | Event::Closed => {}
             Event::JobFinished(job) => {
                 desk.state().scheduler.remove_job(job);
-                self.finished.push(job);
+                self.finished.insert(job);
             }
             Event::Broken(error) => return Err(error.into()),
         }
@@ -101,8 +105,11 @@ impl Pump {
                 desk.state().scheduler.handle_robots(host, crawl_delay);
                 Ok(())
             }
-            Note::Robots(host, Asked::Unreachable) => {
-                let wait = self.rules.wait(host);
+            Note::Robots(host, Asked::Unreachable(asked)) => {
+                let wait = self
+                    .rules
+                    .wait(host)
+                    .max(asked.unwrap_or_default().min(RETRY_AFTER_MAX));
                 info!(
                     host = self.name(host),
                     ?wait,
@@ -111,6 +118,12 @@ impl Pump {
                 desk.state()
                     .scheduler
                     .handle_robots_unreachable(host, wait, desk.clock.now());
+                Ok(())
+            }
+            Note::Robots(host, Asked::Hopeless(_)) if !self.rules.was_hopeless(host) => {
+                let wait = self.rules.wait(host);
+                let scheduler = &mut desk.state().scheduler;
+                scheduler.handle_robots_unreachable(host, wait, desk.clock.now());
                 Ok(())
             }
             Note::Robots(host, Asked::Hopeless(cause)) => {
@@ -138,11 +151,13 @@ impl Pump {
     /// Leaves out what robots files forbid, and has it noted.
     async fn allowed(&mut self, rows: Vec<Ready>) -> Result<Vec<Ready>, RunError> {
         let (jobs, rules) = (&self.jobs, &self.rules);
+        // The store may tell of jobs that this run does not work on; they are none of its business.
+        let rows = rows.into_iter().filter(|row| jobs.contains_key(&row.job));
         let is_allowed = |row: &Ready| {
             jobs.get(&row.job)
                 .is_some_and(|job| !job.obeys_robots() || rules.allow(job, row.host, &row.url))
         };
-        let (allowed, denied): (Vec<Ready>, Vec<Ready>) = rows.into_iter().partition(is_allowed);
+        let (allowed, denied): (Vec<Ready>, Vec<Ready>) = rows.partition(is_allowed);
         if !denied.is_empty() {
             let skipped = denied.iter().map(|row| Skipped {
                 request: row.request,

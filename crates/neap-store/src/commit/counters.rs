@@ -50,7 +50,6 @@ pub(super) struct HostDelta {
     http_503: i64,
     http_429: i64,
     timeouts: i64,
-    limit: Option<f64>,
 }
 
 impl HostDelta {
@@ -78,7 +77,6 @@ impl HostDelta {
             .as_deref()
             .is_some_and(|cause| cause.starts_with("timeout"));
         self.timeouts += i64::from(is_timeout);
-        self.limit = Some(attempt.limit);
     }
 
     pub(super) fn add_final(&mut self, state: State, requests: i64) {
@@ -98,14 +96,13 @@ static UPDATE_JOBS: Shape = Shape::new(
      pages = jobs.pages + v.pages FROM v WHERE jobs.job_id = v.id",
 );
 static UPDATE_HOSTS: Shape = Shape::new(
-    "WITH v (id, attempts, ok, done, failed, gateway, h502, h503, h429, timeouts, lim) AS (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?)",
+    "WITH v (id, attempts, ok, done, failed, gateway, h502, h503, h429, timeouts) AS (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
     ") UPDATE hosts SET attempts = hosts.attempts + v.attempts, ok = hosts.ok + v.ok,
      done = hosts.done + v.done, failed = hosts.failed + v.failed,
      gateway_errors = hosts.gateway_errors + v.gateway, http_502 = http_502 + v.h502,
      http_503 = http_503 + v.h503, http_429 = http_429 + v.h429,
-     timeouts = hosts.timeouts + v.timeouts,
-     concurrency_limit = coalesce(v.lim, concurrency_limit) FROM v WHERE hosts.host_id = v.id",
+     timeouts = hosts.timeouts + v.timeouts FROM v WHERE hosts.host_id = v.id",
 );
 
 /// Writes what a batch changed.
@@ -134,9 +131,7 @@ pub(super) async fn write(
             args.int(delta.gateway_errors)
                 .int(delta.http_502)
                 .int(delta.http_503);
-            args.int(delta.http_429)
-                .int(delta.timeouts)
-                .maybe_real(delta.limit);
+            args.int(delta.http_429).int(delta.timeouts);
         })
         .await?;
     Ok(())

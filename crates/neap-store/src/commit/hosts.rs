@@ -1,33 +1,58 @@
 //! What is remembered of a host?
 //!
-//! What its limiter learned and what its robots file said, so that a resumed crawl need not find out again.
+//! What its limiter learned and what its robots file said, so that a resumed crawl need not find out again;
+//! and how it stands, so that people can see it while the crawl runs.
 
-use neap_core::{HostId, UnixMs};
+use neap_core::{Epoch, HostId, UnixMs};
 use sqlx::{Row, SqliteConnection};
 
+use super::records::micros;
 use super::refill::parse_host;
 use super::{Changes, Trouble};
 use crate::StoreError;
-use crate::batch::{Event, HostRow, RobotsAnswer};
-use crate::values::Shape;
+use crate::batch::{Event, HostMemory, HostRow, RobotsAnswer};
+use crate::values::{Args, Shape};
 
 static UPDATE_MEMORY: Shape = Shape::new(
-    "WITH v (id, limiter, at) AS (VALUES ",
-    "(?,?,?)",
-    ") UPDATE hosts SET limiter = v.limiter, limiter_ms = v.at FROM v WHERE hosts.host_id = v.id",
+    "WITH v (id, epoch, limiter, at, lim, in_flight, rate, p95, down, probe, held, given_up, waits,
+     failing, next) AS (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    // Not a single answer in this run says nothing about the last run's.
+    ") UPDATE hosts SET limiter = v.limiter, limiter_ms = v.at, limiter_epoch = v.epoch,
+     concurrency_limit = v.lim, in_flight = v.in_flight, requests_per_s = v.rate,
+     p95_us = coalesce(v.p95, p95_us), only_probed_since_ms = v.down, next_probe_ms = v.probe,
+     held_until_ms = v.held, is_given_up = v.given_up, waits_for_robots = v.waits,
+     robots_failing_since_ms = v.failing, robots_next_ms = v.next
+     FROM v WHERE hosts.host_id = v.id",
 );
 
-/// Keeps what the limiter learned.
+/// Keeps how hosts stand and what their limiters learned.
 pub(super) async fn keep_memory(
-    memories: &[(HostId, serde_json::Value, UnixMs)],
+    memories: &[HostMemory],
+    epoch: Epoch,
     connection: &mut SqliteConnection,
 ) -> Result<(), Trouble> {
-    UPDATE_MEMORY
-        .execute(connection, memories, |(host, limiter, at), args| {
-            args.int(host.0).text(&limiter.to_string()).int(at.0);
-        })
-        .await?;
+    let bind = |memory: &HostMemory, args: &mut Args| {
+        let standing = &memory.standing;
+        args.int(memory.host.0).int(epoch.0);
+        args.text(&memory.limiter.to_string()).int(memory.at.0);
+        args.real(standing.limit)
+            .int(i64::from(standing.in_flight))
+            .real(standing.requests_per_s);
+        args.maybe_int(standing.p95.map(micros));
+        bind_span(standing.only_probed, args);
+        args.maybe_int(standing.held_until.map(|at| at.0))
+            .int(i64::from(standing.is_given_up))
+            .int(i64::from(standing.waits_for_robots));
+        bind_span(standing.robots_failing, args);
+    };
+    UPDATE_MEMORY.execute(connection, memories, bind).await?;
     Ok(())
+}
+
+fn bind_span(span: Option<(UnixMs, UnixMs)>, args: &mut Args) {
+    args.maybe_int(span.map(|(since, _)| since.0))
+        .maybe_int(span.map(|(_, next)| next.0));
 }
 
 /// Keeps a robots answer.

@@ -8,6 +8,7 @@ mod counters;
 mod guard;
 mod hosts;
 mod leases;
+mod limits;
 mod links;
 mod records;
 mod redirects;
@@ -122,8 +123,8 @@ pub(crate) async fn commit(
     let ready = changes.ready.into_values().map(Event::Ready);
     Ok(ready
         .chain(next_due)
-        .chain(changes.events)
         .chain(counts)
+        .chain(changes.events)
         .collect())
 }
 
@@ -140,6 +141,7 @@ impl Group {
             | Command::Skip(_)
             | Command::Robots(_)
             | Command::HostMemory(_)
+            | Command::LimitChanges(_)
             | Command::FailHost { .. }
             | Command::SkipRest { .. }
             | Command::FinishJob { .. }
@@ -190,7 +192,10 @@ async fn run_single(
         }
         Command::Skip(skipped) => rest::skip(&skipped, ledger.epoch, connection, changes).await,
         Command::Robots(answer) => hosts::keep_robots(&answer, connection, changes).await,
-        Command::HostMemory(memories) => hosts::keep_memory(&memories, connection).await,
+        Command::HostMemory(memories) => {
+            hosts::keep_memory(&memories, ledger.epoch, connection).await
+        }
+        Command::LimitChanges(changes) => limits::keep(&changes, ledger.epoch, connection).await,
         Command::FailHost { host, jobs, cause } => {
             rest::fail_host(host, &jobs, &cause, connection, changes).await
         }

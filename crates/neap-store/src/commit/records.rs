@@ -255,7 +255,7 @@ fn count(accepted: &[Accepted], changes: &mut Changes) {
     }
 }
 
-fn micros(time: Duration) -> i64 {
+pub(super) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 

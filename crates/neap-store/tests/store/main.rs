@@ -7,6 +7,7 @@ mod bodies;
 mod discovery;
 mod interleavings;
 mod opening;
+mod people;
 mod queries;
 mod recovery;
 mod support;

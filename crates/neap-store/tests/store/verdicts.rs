@@ -2,7 +2,7 @@
 
 use neap_core::scope::SkipReason;
 use neap_core::{RequestId, UnixMs};
-use neap_store::{Command, Event, Position, RobotsAnswer, Skipped};
+use neap_store::{Command, Event, HostMemory, Position, RobotsAnswer, Skipped, Standing};
 
 use crate::support::{NOW, crawl, done, failed, retry};
 
@@ -29,9 +29,9 @@ async fn a_record_is_written_as_a_whole() {
     let counts = crawl.store.job(job_id).await.unwrap().counts;
     assert_eq!((counts.done, counts.pages, counts.open()), (1, 1, 0));
     let host = crawl
-        .query("SELECT attempts, ok, done, failed, concurrency_limit FROM hosts")
+        .query("SELECT attempts, ok, done, failed FROM hosts")
         .await;
-    assert_eq!(host, [["1", "1", "1", "0", "4.5"]]);
+    assert_eq!(host, [["1", "1", "1", "0"]]);
 }
 
 #[tokio::test]
@@ -245,7 +245,12 @@ async fn a_host_is_remembered() {
     let limiter = serde_json::json!({ "limit": 4.25, "name": "it's" });
     crawl.send(Command::Robots(robots.clone())).await;
     crawl
-        .send(Command::HostMemory(vec![(host, limiter.clone(), NOW)]))
+        .send(Command::HostMemory(vec![HostMemory {
+            host,
+            at: NOW,
+            limiter: limiter.clone(),
+            standing: Standing::default(),
+        }]))
         .await;
     crawl.send(Command::LoadHost(host)).await;
     assert!(matches!(crawl.answer().await, Event::RobotsKept(kept) if kept == host));

@@ -18,9 +18,9 @@ pub(crate) fn check(files: &[PathBuf], overrides: &[String]) -> Result<Exit, Fai
     let mut exit = exit::DONE;
     for path in files {
         match check_one(path, overrides) {
-            Ok(line) => println!("{line}"),
+            Ok(line) => crate::print::line(&line)?,
             Err(failure) => {
-                eprintln!("{:?}", failure.report);
+                say!("{:?}", failure.report);
                 exit = failure.exit;
             }
         }
@@ -36,6 +36,12 @@ fn check_one(path: &Path, overrides: &[String]) -> Result<String, Failure> {
         hosts.insert(url?.host());
     }
     super::submit::warn_of_malformed(&file, &input);
+    if hosts.is_empty() {
+        return Err(super::submit::nothing_to_ask(&file));
+    }
+    if let Err(error) = neap_runner::check_headers(&file.job, |name| std::env::var(name).ok()) {
+        say!("{}: a run would fail: {error}", file.path.display());
+    }
     Ok(told(&file, input.urls(), &hosts))
 }
 

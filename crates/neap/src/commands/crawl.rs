@@ -23,17 +23,21 @@ pub(crate) async fn crawl(
     jobs: Vec<JobRow>,
     bounds: &Bounds,
 ) -> Result<Exit, Failure> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    for row in &jobs {
+        neap_runner::check_headers(&row.spec, lookup)?;
+    }
     let run_jobs = run_jobs(store, &jobs).await?;
     let run = store.begin_run(&lock, now()).await?;
     if run.recovered.lost > 0 {
-        eprintln!(
+        say!(
             "the last run ended without a word: {} in flight then {} asked again",
             number(run.recovered.lost, "request"),
             if run.recovered.lost == 1 { "is" } else { "are" },
         );
     }
     if run.recovered.quarantined > 0 {
-        eprintln!(
+        say!(
             "{} given up: the process died of each three times",
             number(run.recovered.quarantined, "request")
         );
@@ -42,7 +46,6 @@ pub(crate) async fn crawl(
     let grace = options.grace;
     let stopper = Stopper::default();
     let writer = Writer::spawn(store, &run, Settings::default()).await?;
-    let lookup = |name: &str| std::env::var(name).ok();
     let pump = Pump::new(run_jobs, writer, options, &stopper, lookup)?;
     let signal = stop_on_signals(stopper, grace)?;
     let shown = screen::show(global, &title(&jobs), pump.progress());
@@ -50,7 +53,7 @@ pub(crate) async fn crawl(
     shown.end().await;
     let report = result?;
     let jobs = reread(store, &jobs).await?;
-    screen::summary(global, &jobs, &report);
+    screen::summary(global, store.path(), &jobs, &report);
     let exit = exit_of(store, &jobs, &report).await?;
     drop(lock);
     Ok(if report.ended == Ended::Aborted {

@@ -1,9 +1,9 @@
 //! `neap demo`: a flaky shop on this machine, crawled before your eyes.
 
-use neap_store::{Access, Store};
+use neap_store::Store;
 
 use super::crawl::{crawl, now};
-use super::place::store_of;
+use super::place::{created, store_of};
 use super::submit::take_in;
 use crate::cli::{Bounds, Global};
 use crate::demo::{JOB_FILE, shop};
@@ -17,7 +17,7 @@ use crate::jobfile;
 /// There is no port for the shop, or the store cannot be written.
 pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failure> {
     let (shop, address) = shop::Shop::open().await?;
-    eprintln!(
+    say!(
         "The Flaky Shop is open at http://{address}/: {} pages, 502 above {} requests at once,\n\
          and down for {:?} in the middle of the crawl.\n",
         shop::PAGES,
@@ -26,12 +26,12 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
     );
     let input = format!("input.urls=[\"http://{address}/\"]");
     let file = jobfile::read_text("demo.toml", JOB_FILE, &[input])?;
-    let store = Store::open(&store_of(global, Some(&file)), Access::Create).await?;
+    let store = created(&store_of(global, Some(&file))).await?;
     let lock = store.lock(now()).await?;
     // Always a new round: the shop of the last demo is closed.
     let row = take_in(&store, &file, true).await?;
     let exit = crawl(global, &store, lock, vec![row], bounds).await?;
-    eprintln!(
+    say!(
         "\nThe shop answered 502 to {} requests. Ask the store what happened:\n{}",
         shop.refused(),
         queries(&store),

@@ -14,7 +14,7 @@ pub(crate) fn help(topic: Option<&str>) -> Result<Exit, Failure> {
     let mut cli = Cli::command();
     match topic {
         None => cli.print_long_help()?,
-        Some("exit-codes") => print!("{}", exit::table()),
+        Some("exit-codes") => crate::print::line(exit::table().trim_end())?,
         Some(topic) => match cli.find_subcommand_mut(topic) {
             Some(command) => command.print_long_help()?,
             None => {

@@ -4,13 +4,17 @@ mod body;
 mod check;
 mod crawl;
 mod demo;
+mod explain;
 mod help;
+mod hosts;
 mod place;
 mod resume;
 mod run;
 mod status;
 mod submit;
 mod tables;
+mod which;
+mod why;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -41,7 +45,17 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Query { sql, output } => tables::query(&global, &sql, output.format).await,
         Command::Body { url, raw, head } => body::body(&global, &url, raw, head).await,
-        Command::Hosts { output } => tables::hosts(&global, output.format).await,
+        Command::Hosts {
+            sort,
+            history,
+            svg,
+            output,
+        } => match history {
+            Some(host) => hosts::history(&global, &host, svg.as_deref(), output.format).await,
+            None => hosts::hosts(&global, sort, output.format).await,
+        },
+        Command::Why { host } => why::why(&global, &host).await,
+        Command::Explain { url } => explain::explain(&global, &url).await,
         Command::Demo { bounds } => demo::demo(&global, &bounds).await,
         Command::Help { topic } => help::help(topic.as_deref()),
     }

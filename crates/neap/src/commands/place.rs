@@ -77,3 +77,23 @@ pub(crate) async fn reader(global: &Global) -> Result<Reader, Failure> {
 pub(crate) async fn reader_at(path: &Path) -> Result<Reader, Failure> {
     Ok(Reader::open(path).await?)
 }
+
+/// Opens the store at a path to write, creating it if there is none.
+///
+/// # Errors
+/// Its directory is not there, or what is there is no store that can be used.
+pub(crate) async fn created(path: &Path) -> Result<Store, Failure> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        return Err(Failure::usage(
+            format!(
+                "there is no directory {} for the store",
+                directory.display()
+            ),
+            "create it, or name another place with --db or `[store] path`",
+        ));
+    }
+    Ok(Store::open(path, Access::Create).await?)
+}

@@ -28,7 +28,7 @@ pub(crate) async fn resume(
     let jobs = unfinished(&store, name.as_deref()).await?;
     if jobs.is_empty() {
         let what = name.unwrap_or_else(|| "every job".to_owned());
-        eprintln!(
+        say!(
             "nothing to resume: {what} in {} is finished",
             store.path().display()
         );

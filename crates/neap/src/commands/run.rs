@@ -1,9 +1,9 @@
 //! `neap run`: submit and crawl, or go on where the last run stopped.
 
-use neap_store::{Access, JobState, Store};
+use neap_store::{JobState, Store};
 
 use super::crawl::{crawl, now};
-use super::place::{Meant, existing, meant, store_of};
+use super::place::{Meant, created, existing, meant, store_of};
 use super::submit::take_in;
 use crate::cli::{Bounds, Global};
 use crate::exit::Exit;
@@ -22,7 +22,9 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     match meant(job, overrides)? {
         Meant::File(file) => {
-            let store = Store::open(&store_of(global, Some(&file)), Access::Create).await?;
+            // Before a new round takes the place of an unfinished one.
+            neap_runner::check_headers(&file.job, |name| std::env::var(name).ok())?;
+            let store = created(&store_of(global, Some(&file))).await?;
             let lock = store.lock(now()).await?;
             let row = take_in(&store, &file, fresh).await?;
             crawl(global, &store, lock, vec![row], bounds).await

@@ -33,24 +33,36 @@ pub(crate) async fn status(
             ));
         }
     }
-    print_rows(format, &COLUMNS, jobs.iter().map(row))?;
+    let shown = match format {
+        Format::Table | Format::Markdown => NARROW,
+        Format::Json | Format::Jsonl | Format::Csv | Format::Tsv => COLUMNS.len(),
+    };
+    let cut = |mut row: Vec<Value>| {
+        row.truncate(shown);
+        row
+    };
+    print_rows(format, &COLUMNS[..shown], jobs.iter().map(row).map(cut))?;
     Ok(exit::DONE)
 }
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "job",
     "round",
     "state",
-    "total",
+    "pages",
     "done",
     "failed",
     "skipped",
+    "left",
+    "total",
     "waiting",
     "ready",
-    "pages",
     "submitted_at",
     "finished_at",
 ];
+
+/// The columns that fit a terminal: the first so many.
+const NARROW: usize = 8;
 
 fn row(job: &JobRow) -> Vec<Value> {
     let counts = &job.counts;
@@ -65,13 +77,14 @@ fn row(job: &JobRow) -> Vec<Value> {
         Value::Text(job.name.clone()),
         whole(u64::from(job.round)),
         Value::Text(state.to_owned()),
-        whole(counts.total()),
+        whole(counts.pages),
         whole(counts.done),
         whole(counts.failed),
         whole(counts.skipped),
+        whole(counts.open()),
+        whole(counts.total()),
         whole(counts.waiting),
         whole(counts.ready),
-        whole(counts.pages),
         time(job.submitted),
         job.finished.map_or(Value::Null, time),
     ]

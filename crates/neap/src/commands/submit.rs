@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use neap_core::CanonicalUrl;
-use neap_store::{Access, JobRow, JobState, Store, Submission};
+use neap_store::{JobRow, JobState, Store, Submission};
 
-use super::place::store_of;
+use super::place::{created, store_of};
 use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -27,16 +27,16 @@ pub(crate) async fn submit(
     fresh: bool,
 ) -> Result<Exit, Failure> {
     let file = jobfile::read(path, overrides)?;
-    let store = Store::open(&store_of(global, Some(&file)), Access::Create).await?;
+    let store = created(&store_of(global, Some(&file))).await?;
     let _lock = store.lock(super::crawl::now()).await?;
     let row = take_in(&store, &file, fresh).await?;
-    println!(
+    crate::print::line(&format!(
         "{} round {} (job {}) in {}",
         row.name,
         row.round,
         row.job_id,
         store.path().display()
-    );
+    ))?;
     Ok(exit::DONE)
 }
 
@@ -62,7 +62,7 @@ async fn start(store: &Store, file: &JobFile) -> Result<neap_core::JobId, Failur
             urls,
         })
         .await?;
-    eprintln!(
+    say!(
         "{}: round {} starts with {}{}",
         file.job.name,
         submitted.round,
@@ -92,10 +92,10 @@ async fn go_on(store: &Store, file: &JobFile, row: &JobRow) -> Result<neap_core:
     let submitted = store.add_input(row.job_id, urls).await?;
     store.update_spec(row.job_id, &file.job).await?;
     for change in &changes.at_once {
-        eprintln!("{}: {change}", row.name);
+        say!("{}: {change}", row.name);
     }
     if submitted.added > 0 {
-        eprintln!(
+        say!(
             "{}: {} new in the input",
             row.name,
             number(submitted.added, "URL")
@@ -109,7 +109,18 @@ fn all_input(file: &JobFile) -> Result<Vec<CanonicalUrl>, Failure> {
     let mut input = file.input_urls()?;
     let urls = input.by_ref().collect::<Result<Vec<_>, _>>()?;
     warn_of_malformed(file, &input);
+    if urls.is_empty() {
+        return Err(nothing_to_ask(file));
+    }
     Ok(urls)
+}
+
+/// A job whose files hold no URL.
+pub(super) fn nothing_to_ask(file: &JobFile) -> Failure {
+    Failure::usage(
+        format!("{}: the input holds no URL", file.path.display()),
+        "`[input] urls` lists some, or `files` names text files with one a line",
+    )
 }
 
 /// Tells which lines of the input were no URLs; they are left out.
@@ -118,8 +129,8 @@ pub(super) fn warn_of_malformed(file: &JobFile, input: &InputUrls) {
         return;
     }
     let lines = number(input.malformed(), "malformed line");
-    eprintln!("{}: {lines} of the input left out:", file.job.name);
+    say!("{}: {lines} of the input left out:", file.job.name);
     for line in input.kept() {
-        eprintln!("  {line}");
+        say!("  {line}");
     }
 }

@@ -1,4 +1,4 @@
-//! `neap query` and `neap hosts`: what does the store say, row by row?
+//! `neap query`: what does the store say, row by row?
 
 use std::io::{BufWriter, Read};
 
@@ -7,9 +7,6 @@ use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::print::{Format, Place, RowWriter, Value, until_closed};
-
-/// What `neap hosts` asks.
-const HOSTS: &str = "SELECT * FROM host_health ORDER BY http_502 DESC, attempts DESC, host";
 
 /// Longest statement that is read from standard input, in bytes; SQLite's own limit is 1,000,000.
 const MAX_SQL_BYTES: u64 = 1 << 20;
@@ -32,14 +29,6 @@ pub(crate) async fn query(global: &Global, sql: &str, format: Format) -> Result<
         sql
     };
     print_query(global, sql, format).await
-}
-
-/// Prints what is known of each host.
-///
-/// # Errors
-/// There is no store.
-pub(crate) async fn hosts(global: &Global, format: Format) -> Result<Exit, Failure> {
-    print_query(global, HOSTS, format).await
 }
 
 /// Prints rows that are there already.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use neap_core::canonical::{CanonicalUrl, MAX_URL_BYTES};
@@ -73,6 +74,10 @@ impl JobFile {
         for file in &files {
             match std::fs::metadata(&file.path) {
                 Ok(found) if found.is_dir() => return Err(file.error("is a directory")),
+                // Some of them never end.
+                Ok(found) if found.file_type().is_char_device() => {
+                    return Err(file.error("is a device"));
+                }
                 Ok(_) => {}
                 Err(error) => return Err(file.io_error(&error)),
             }

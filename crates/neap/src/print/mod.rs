@@ -11,6 +11,7 @@
 //! | `json`, `jsonl` | JSON string, controls as `\uXXXX` | `null` | `{"$base64": true, "encoded": ".."}`, as Datasette writes it |
 //! | `csv`, `tsv` | safe for spreadsheets unless raw | empty | hexadecimal digits |
 
+pub(crate) mod chart;
 pub(crate) mod escape;
 
 mod delimited;
@@ -38,7 +39,7 @@ pub(crate) enum Value {
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Columns with borders, for people. A table of its own for every [`table::ROWS`] rows.
+    /// Columns with borders, for people; a new table after every 1,000 rows.
     Table,
     /// One JSON array of objects, written row by row.
     Json,
@@ -147,6 +148,14 @@ impl<W: Write> Inner<W> {
     fn delimited(writer: delimited::DelimitedWriter<W>) -> Inner<W> {
         Inner::Delimited(Box::new(writer))
     }
+}
+
+/// Writes a line to stdout; that nobody reads it any more is no failure.
+///
+/// # Errors
+/// Those of stdout, such as a full disk behind it.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    until_closed(writeln!(io::stdout(), "{text}"))
 }
 
 /// Takes the end of a reader as the end of the work: after `neap query .. | head` has seen enough,

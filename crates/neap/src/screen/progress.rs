@@ -94,7 +94,7 @@ async fn lines(title: String, mut progress: watch::Receiver<Progress>) {
         let held = held
             .map(|host| format!("  {}", host_line(host)))
             .unwrap_or_default();
-        eprintln!("{title} {} {}{held}", clock(now.elapsed), counts(&now));
+        say!("{title} {} {}{held}", clock(now.elapsed), counts(&now));
     }
 }
 
@@ -112,7 +112,7 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
             "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
             "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes,
         });
-        eprintln!("{event}");
+        say!("{event}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What came of the run? A few lines at its end, on standard error.
 
+use std::path::Path;
+
 use neap_runner::{Ended, RunReport};
 use neap_store::JobRow;
 
@@ -8,16 +10,16 @@ use crate::cli::Global;
 use crate::print::escape::for_terminal;
 
 /// Prints what came of a run.
-pub(crate) fn summary(global: &Global, jobs: &[JobRow], report: &RunReport) {
+pub(crate) fn summary(global: &Global, store: &Path, jobs: &[JobRow], report: &RunReport) {
     if global.quiet > 1 {
         return;
     }
-    for line in lines(jobs, report) {
-        eprintln!("{line}");
+    for line in lines(store, jobs, report) {
+        say!("{line}");
     }
 }
 
-fn lines(jobs: &[JobRow], report: &RunReport) -> Vec<String> {
+fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = jobs.iter().map(|job| job_line(job, report)).collect();
     let now = &report.progress;
     let share = 100.0 * now.retries as f64 / now.exchanges.max(1) as f64;
@@ -56,7 +58,7 @@ fn lines(jobs: &[JobRow], report: &RunReport) -> Vec<String> {
             for_terminal(host)
         ));
     }
-    lines.extend(next(jobs, report));
+    lines.extend(next(store, jobs, report));
     lines
 }
 
@@ -69,11 +71,12 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
         Ended::Aborted => "was aborted",
     };
     format!(
-        "{} round {} {ended} in {}\n  {}   {} done   {} failed   {} skipped   {} left",
+        "{} round {} {ended} in {}\n  {}   {} pages   {} done   {} failed   {} skipped   {} left",
         job.name,
         job.round,
         clock(report.progress.elapsed),
-        number(counts.total(), "URL"),
+        number(counts.total(), "request"),
+        grouped(counts.pages),
         grouped(counts.done),
         grouped(counts.failed),
         grouped(counts.skipped),
@@ -81,11 +84,15 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
     )
 }
 
-/// What to do next, if there is something.
-fn next(jobs: &[JobRow], report: &RunReport) -> Option<String> {
+/// What to do next, if there is something; as it must be typed for this store.
+fn next(store: &Path, jobs: &[JobRow], report: &RunReport) -> Option<String> {
+    let neap = match store.to_str() {
+        Some("neap.db") => "neap".to_owned(),
+        Some(_) | None => format!("neap --db {}", store.display()),
+    };
     if report.ended != Ended::Finished {
-        return Some("  next   neap resume   goes on here".to_owned());
+        return Some(format!("  next   {neap} resume   goes on here"));
     }
     let failed: u64 = jobs.iter().map(|job| job.counts.failed).sum();
-    (failed > 0).then(|| "  next   neap query \"SELECT * FROM failures\"".to_owned())
+    (failed > 0).then(|| format!("  next   {neap} query \"SELECT * FROM failures\""))
 }

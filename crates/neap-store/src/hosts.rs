@@ -1,0 +1,455 @@
+//! How does each host do, and how did its limit go?
+//!
+//! What the last run wrote about its hosts every two seconds, with the counters that every attempt
+//! moves. Whether it is still so is for [`Reader::liveness`] to say.
+
+use std::time::Duration;
+
+use neap_core::{HostId, UnixMs};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::batch::{KEPT_CHANGES, Standing};
+use crate::lock::node;
+use crate::{Reader, Rows, StoreError, Value};
+
+/// Attempts, of all hosts, that are looked through for the last ones of one host: there is no index
+/// for them, since it would cost every crawl more than these few looks.
+const LOOKED_THROUGH: i64 = 200_000;
+
+/// How a host does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostSummary {
+    /// Its number.
+    pub host: HostId,
+    /// Scheme, name and port.
+    pub name: String,
+    /// How it stood, under which run, and when; `None` if no run has asked it anything.
+    pub standing: Option<(Standing, i64, UnixMs)>,
+    /// Requests that can be asked for now, those in flight included.
+    pub ready: u64,
+    /// Requests that wait for the end of their backoff.
+    pub waiting: u64,
+    /// Requests that are answered for good.
+    pub done: u64,
+    /// Requests that were given up.
+    pub failed: u64,
+    /// Attempts at its requests.
+    pub attempts: u64,
+    /// Of these, attempts that brought a page, a redirect, or word that there is no such page.
+    pub ok: u64,
+    /// Attempts that were answered 502.
+    pub http_502: u64,
+    /// Attempts that were answered 503.
+    pub http_503: u64,
+    /// Attempts that were answered 429.
+    pub http_429: u64,
+    /// Attempts that ended in a timeout.
+    pub timeouts: u64,
+    /// The status of its robots file, and until when that is used; the status is `None` if there is no
+    /// usable file.
+    pub robots: Option<(Option<u16>, UnixMs)>,
+}
+
+/// What hosts can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostColumn {
+    /// Scheme, name and port.
+    Host,
+    /// The limit.
+    Limit,
+    /// Requests in flight.
+    InFlight,
+    /// Requests a second.
+    Rate,
+    /// Requests done.
+    Done,
+    /// Requests given up.
+    Failed,
+    /// Share of attempts that went well; the lowest first.
+    OkShare,
+    /// Attempts that were answered 502.
+    Http502,
+    /// Attempts that were answered 503.
+    Http503,
+    /// Attempts that were answered 429.
+    Http429,
+    /// Attempts that ended in a timeout.
+    Timeouts,
+    /// Latency to the header.
+    P95,
+    /// Requests that can be asked for.
+    Ready,
+    /// Requests that wait for the end of their backoff.
+    Waiting,
+    /// Given up, only probed, asked for a pause, waits for robots.txt, steady.
+    State,
+}
+
+impl HostColumn {
+    /// Every column, in the order in which they are shown.
+    pub const ALL: [HostColumn; 15] = [
+        HostColumn::Host,
+        HostColumn::Limit,
+        HostColumn::InFlight,
+        HostColumn::Rate,
+        HostColumn::Done,
+        HostColumn::Failed,
+        HostColumn::OkShare,
+        HostColumn::Http502,
+        HostColumn::Http503,
+        HostColumn::Http429,
+        HostColumn::Timeouts,
+        HostColumn::P95,
+        HostColumn::Ready,
+        HostColumn::Waiting,
+        HostColumn::State,
+    ];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HostColumn::Host => "host",
+            HostColumn::Limit => "limit",
+            HostColumn::InFlight => "in_flight",
+            HostColumn::Rate => "rate",
+            HostColumn::Done => "done",
+            HostColumn::Failed => "failed",
+            HostColumn::OkShare => "ok_share",
+            HostColumn::Http502 => "http_502",
+            HostColumn::Http503 => "http_503",
+            HostColumn::Http429 => "http_429",
+            HostColumn::Timeouts => "timeouts",
+            HostColumn::P95 => "p95_ms",
+            HostColumn::Ready => "ready",
+            HostColumn::Waiting => "waiting",
+            HostColumn::State => "state",
+        }
+    }
+
+    /// What comes first: of most columns the largest, since that is what people look for.
+    const fn order(self) -> &'static str {
+        match self {
+            HostColumn::Host => "h.name",
+            HostColumn::Limit => "h.concurrency_limit DESC",
+            HostColumn::InFlight => "h.in_flight DESC",
+            HostColumn::Rate => "h.requests_per_s DESC",
+            HostColumn::Done => "h.done DESC",
+            HostColumn::Failed => "h.failed DESC",
+            HostColumn::OkShare => "h.attempts = 0, 1.0 * h.ok / h.attempts",
+            HostColumn::Http502 => "h.http_502 DESC",
+            HostColumn::Http503 => "h.http_503 DESC",
+            HostColumn::Http429 => "h.http_429 DESC",
+            HostColumn::Timeouts => "h.timeouts DESC",
+            HostColumn::P95 => "h.p95_us DESC",
+            HostColumn::Ready => "ready DESC",
+            HostColumn::Waiting => "waiting DESC",
+            HostColumn::State => {
+                "h.is_given_up DESC, h.only_probed_since_ms IS NULL, h.only_probed_since_ms,
+                 h.held_until_ms DESC, h.waits_for_robots DESC"
+            }
+        }
+    }
+}
+
+/// The columns of a summary, in the order in which [`summary`] reads them.
+const COLUMNS: &str = "h.host_id, h.name, h.limiter_ms, h.limiter_epoch, h.concurrency_limit,
+    h.in_flight, h.requests_per_s, h.p95_us, h.only_probed_since_ms, h.next_probe_ms,
+    h.held_until_ms, h.is_given_up, h.waits_for_robots, h.robots_failing_since_ms,
+    h.robots_next_ms, h.robots_status, h.robots_expires_ms, h.done, h.failed, h.attempts, h.ok,
+    h.http_502, h.http_503, h.http_429, h.timeouts,
+    (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id) AS ready,
+    coalesce(w.waiting, 0) AS waiting
+    FROM hosts h LEFT JOIN (SELECT host_id, count(*) AS waiting
+      FROM requests INDEXED BY requests_waiting WHERE state = 4 GROUP BY host_id) w
+    ON w.host_id = h.host_id";
+
+/// Hosts, read as they are taken.
+#[derive(Debug)]
+pub struct HostRows(Rows);
+
+impl HostRows {
+    /// The next host; `None` after the last.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read, after which there are no more.
+    pub async fn next(&mut self) -> Result<Option<HostSummary>, StoreError> {
+        Ok(self.0.next().await?.map(|row| summary(&row)))
+    }
+}
+
+/// Whether a run works on the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Liveness {
+    /// The newest run; 0 if there was none.
+    pub epoch: i64,
+    /// Whether it is still at work, as far as can be told: a run that was killed on another machine
+    /// seems to be.
+    pub is_running: bool,
+    /// When it said that it ended.
+    pub ended: Option<UnixMs>,
+}
+
+/// A change of a limit that was kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptChange {
+    /// Counted from 1 for each host.
+    pub number: i64,
+    /// The run.
+    pub epoch: i64,
+    /// When.
+    pub at: UnixMs,
+    /// The limit before, in requests in flight.
+    pub before: f64,
+    /// The limit after.
+    pub after: f64,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Attempts of a host that were answered 502, in one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadSecond {
+    /// When the stretch begins.
+    pub at: UnixMs,
+    /// Attempts that started in it and were answered 502.
+    pub answers: u64,
+}
+
+/// Attempts of a host that ended alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CauseCount {
+    /// Why they brought no page, in one word; `None` if they did.
+    pub cause: Option<String>,
+    /// How many.
+    pub attempts: u64,
+}
+
+impl Reader {
+    /// Every host, sorted by a column and then by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn hosts(&self, by: HostColumn) -> Result<HostRows, StoreError> {
+        let order = by.order();
+        let sql = format!("SELECT {COLUMNS} ORDER BY {order}, h.name");
+        Ok(HostRows(self.query(&sql).await?))
+    }
+
+    /// One host by its whole name, such as `https://a.example:8443`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn host(&self, name: &str) -> Result<Option<HostSummary>, StoreError> {
+        let id: Option<i64> = sqlx::query_scalar("SELECT host_id FROM hosts WHERE name = ?")
+            .bind(name.to_owned())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::sql(self.path()))?;
+        let Some(id) = id else { return Ok(None) };
+        let sql = format!("SELECT {COLUMNS} WHERE h.host_id = {id}");
+        HostRows(self.query(&sql).await?).next().await
+    }
+
+    /// The whole names of hosts with this name, of any scheme and port; a hundred at most.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn hosts_named(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM hosts WHERE name IN ('http://' || ?1, 'https://' || ?1)
+             OR substr(name, 1, length(?1) + 8) = 'http://' || ?1 || ':'
+             OR substr(name, 1, length(?1) + 9) = 'https://' || ?1 || ':'
+             ORDER BY name LIMIT 100";
+        self.names(sqlx::query_scalar(sql).bind(name.to_owned()))
+            .await
+    }
+
+    /// The whole names of hosts, so many at most.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn host_names(&self, most: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM hosts ORDER BY name LIMIT ?";
+        self.names(sqlx::query_scalar(sql).bind(most)).await
+    }
+
+    /// How the limit of a host went, as far as it was kept; the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn limit_changes(&self, host: HostId) -> Result<Vec<KeptChange>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT number, epoch, changed_ms, limit_before, limit_after, reason FROM limit_changes
+             WHERE host_id = ? ORDER BY number LIMIT ?",
+        )
+        .bind(host.0)
+        .bind(KEPT_CHANGES)
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::sql(self.path()))?;
+        let change = |row: &SqliteRow| KeptChange {
+            number: row.get(0),
+            epoch: row.get(1),
+            at: UnixMs(row.get(2)),
+            before: row.get(3),
+            after: row.get(4),
+            reason: row.get(5),
+        };
+        Ok(rows.iter().map(change).collect())
+    }
+
+    /// How often a host answered 502 between two moments, in stretches of `step_ms` (1 and up) from the
+    /// first moment on; stretches without any are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn bad_gateways(
+        &self,
+        host: HostId,
+        from: UnixMs,
+        to: UnixMs,
+        step_ms: i64,
+    ) -> Result<Vec<BadSecond>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT (started_ms - ?2) / ?4 AS step, count(*) FROM attempts
+             WHERE outcome = 6 AND host_id = ?1 AND cause = 'http_502'
+               AND started_ms BETWEEN ?2 AND ?3
+             GROUP BY step ORDER BY step",
+        )
+        .bind(host.0)
+        .bind(from.0)
+        .bind(to.0)
+        .bind(step_ms.max(1))
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::sql(self.path()))?;
+        let stretch = |row: &SqliteRow| BadSecond {
+            at: UnixMs(from.0 + row.get::<i64, _>(0) * step_ms.max(1)),
+            answers: row.get::<i64, _>(1).unsigned_abs(),
+        };
+        Ok(rows.iter().map(stretch).collect())
+    }
+
+    /// How the last attempts of a host ended, `most` at most, the most frequent end first. Attempts that
+    /// lie far back are not looked for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn last_causes(
+        &self,
+        host: HostId,
+        most: u32,
+    ) -> Result<Vec<CauseCount>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT cause, count(*) FROM (
+                 SELECT cause FROM (SELECT host_id, cause, attempt_id FROM attempts
+                                    ORDER BY attempt_id DESC LIMIT ?3)
+                 WHERE host_id = ?1 ORDER BY attempt_id DESC LIMIT ?2)
+             GROUP BY cause ORDER BY 2 DESC, 1",
+        )
+        .bind(host.0)
+        .bind(most)
+        .bind(LOOKED_THROUGH)
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::sql(self.path()))?;
+        let count = |row: &SqliteRow| CauseCount {
+            cause: row.get(0),
+            attempts: row.get::<i64, _>(1).unsigned_abs(),
+        };
+        Ok(rows.iter().map(count).collect())
+    }
+
+    /// Whether a run works on the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn liveness(&self) -> Result<Liveness, StoreError> {
+        let row = sqlx::query(
+            "SELECT epoch, node, pid, ended_ms, ending FROM runs ORDER BY epoch DESC LIMIT 1",
+        )
+        .fetch_optional(self.pool())
+        .await
+        .map_err(StoreError::sql(self.path()))?;
+        let Some(row) = row else {
+            return Ok(Liveness {
+                epoch: 0,
+                is_running: false,
+                ended: None,
+            });
+        };
+        let has_ended =
+            row.get::<Option<i64>, _>(3).is_some() || row.get::<Option<&str>, _>(4).is_some();
+        Ok(Liveness {
+            epoch: row.get(0),
+            is_running: !has_ended && !is_dead(row.get(1), row.get(2)),
+            ended: row.get::<Option<i64>, _>(3).map(UnixMs),
+        })
+    }
+
+    async fn names<'q>(
+        &self,
+        query: sqlx::query::QueryScalar<'q, sqlx::Sqlite, String, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<String>, StoreError> {
+        query
+            .fetch_all(self.pool())
+            .await
+            .map_err(StoreError::sql(self.path()))
+    }
+}
+
+/// Whether a process of this machine is surely gone. Its lock would tell as well, but whoever tries
+/// a lock keeps others from it for that moment.
+fn is_dead(on: &str, pid: i64) -> bool {
+    let processes = std::path::Path::new("/proc/self");
+    on == node() && processes.exists() && !processes.with_file_name(pid.to_string()).exists()
+}
+
+fn summary(row: &[Value]) -> HostSummary {
+    let whole = |at: usize| match row.get(at) {
+        Some(Value::Integer(number)) => Some(*number),
+        Some(Value::Real(_) | Value::Text(_) | Value::Blob(_) | Value::Null) | None => None,
+    };
+    let real = |at: usize| match row.get(at) {
+        Some(Value::Real(number)) => *number,
+        Some(Value::Integer(_) | Value::Text(_) | Value::Blob(_) | Value::Null) | None => 0.0,
+    };
+    let count = |at: usize| whole(at).unwrap_or(0).unsigned_abs();
+    let moment = |at: usize| whole(at).map(UnixMs);
+    let standing = Standing {
+        limit: real(4),
+        in_flight: u32::try_from(count(5)).unwrap_or(u32::MAX),
+        requests_per_s: real(6),
+        p95: whole(7).map(|us| Duration::from_micros(us.unsigned_abs())),
+        only_probed: moment(8).zip(moment(9)),
+        held_until: moment(10),
+        is_given_up: count(11) == 1,
+        waits_for_robots: count(12) == 1,
+        robots_failing: moment(13).zip(moment(14)),
+    };
+    let name = match row.get(1) {
+        Some(Value::Text(name)) => name.clone(),
+        Some(Value::Real(_) | Value::Integer(_) | Value::Blob(_) | Value::Null) | None => {
+            String::new()
+        }
+    };
+    let robots_status = whole(15).and_then(|status| u16::try_from(status).ok());
+    HostSummary {
+        host: HostId(whole(0).unwrap_or(0)),
+        name,
+        standing: moment(2)
+            .zip(whole(3))
+            .map(|(at, epoch)| (standing, epoch, at)),
+        robots: moment(16).map(|expires| (robots_status, expires)),
+        done: count(17),
+        failed: count(18),
+        attempts: count(19),
+        ok: count(20),
+        http_502: count(21),
+        http_503: count(22),
+        http_429: count(23),
+        timeouts: count(24),
+        ready: count(25),
+        waiting: count(26),
+    }
+}

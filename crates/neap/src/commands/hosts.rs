@@ -1,0 +1,156 @@
+//! `neap hosts`: how does each host do, and how did the limit of one go?
+
+use std::io::BufWriter;
+use std::path::Path;
+
+use neap_core::UnixMs;
+use neap_store::{HostColumn, HostSummary, KeptChange, Reader, rfc3339};
+
+use super::place::reader;
+use super::tables::print_rows;
+use super::which;
+use crate::cli::Global;
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::print::chart::{Chart, MOST_BARS};
+use crate::print::{Format, Place, RowWriter, Value, until_closed};
+use crate::tell::{self, Now};
+
+/// The moment at which a store is looked at.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) async fn now(reader: &Reader) -> Result<Now, Failure> {
+    Ok(Now {
+        at: super::crawl::now(),
+        live: reader.liveness().await?,
+    })
+}
+
+/// Prints every host.
+///
+/// # Errors
+/// There is no store, or it cannot be read.
+pub(crate) async fn hosts(
+    global: &Global,
+    sort: HostColumn,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let reader = reader(global).await?;
+    let now = now(&reader).await?;
+    let mut hosts = reader.hosts(sort).await?;
+    let columns = HostColumn::ALL.map(HostColumn::as_str);
+    let out = BufWriter::new(std::io::stdout());
+    let mut writer = match RowWriter::new(format, &columns, Place::stdout(false), out) {
+        Ok(writer) => writer,
+        Err(error) => return ended(error),
+    };
+    while let Some(host) = hosts.next().await? {
+        let row = HostColumn::ALL.map(|column| value(&host, column, &now));
+        if let Err(error) = writer.row(&row) {
+            return ended(error);
+        }
+    }
+    until_closed(writer.finish())?;
+    Ok(exit::DONE)
+}
+
+/// Printing ended early: well, if it was the reader who had enough.
+fn ended(error: std::io::Error) -> Result<Exit, Failure> {
+    until_closed(Err(error))?;
+    Ok(exit::DONE)
+}
+
+fn value(host: &HostSummary, column: HostColumn, now: &Now) -> Value {
+    let count = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let standing = host.standing.as_ref().map(|(standing, ..)| standing);
+    match column {
+        HostColumn::Host => Value::Text(host.name.clone()),
+        HostColumn::Limit => {
+            standing.map_or(Value::Null, |standing| rounded(standing.limit, 100.0))
+        }
+        HostColumn::InFlight => count(u64::from(tell::in_flight(host, now))),
+        HostColumn::Rate => rounded(tell::rate(host, now), 10.0),
+        HostColumn::Done => count(host.done),
+        HostColumn::Failed => count(host.failed),
+        HostColumn::OkShare if host.attempts == 0 => Value::Null,
+        HostColumn::OkShare => rounded(host.ok as f64 / host.attempts as f64, 1e4),
+        HostColumn::Http502 => count(host.http_502),
+        HostColumn::Http503 => count(host.http_503),
+        HostColumn::Http429 => count(host.http_429),
+        HostColumn::Timeouts => count(host.timeouts),
+        HostColumn::P95 => match standing.and_then(|standing| standing.p95) {
+            Some(p95) => rounded(p95.as_secs_f64() * 1e3, 10.0),
+            None => Value::Null,
+        },
+        HostColumn::Ready => count(
+            host.ready
+                .saturating_sub(u64::from(tell::in_flight(host, now))),
+        ),
+        HostColumn::Waiting => count(host.waiting),
+        HostColumn::State => Value::Text(tell::state(host, now)),
+    }
+}
+
+fn rounded(number: f64, parts: f64) -> Value {
+    Value::Real((number * parts).round() / parts)
+}
+
+/// Prints how the limit of one host went, and draws it if there is a file to draw into.
+///
+/// # Errors
+/// There is no store or no such host, or the file cannot be written.
+pub(crate) async fn history(
+    global: &Global,
+    text: &str,
+    svg: Option<&Path>,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let reader = reader(global).await?;
+    let host = which::host(&reader, text).await?;
+    let changes = reader.limit_changes(host.host).await?;
+    if let Some(path) = svg {
+        let picture = drawn(&reader, &host, &changes).await?;
+        std::fs::write(path, picture).map_err(|error| {
+            Failure::error(format!("{} cannot be written: {error}", path.display()))
+        })?;
+    }
+    let columns = ["time", "before", "after", "reason", "run"];
+    print_rows(format, &columns, changes.iter().map(row))?;
+    Ok(exit::DONE)
+}
+
+fn row(change: &KeptChange) -> Vec<Value> {
+    vec![
+        Value::Text(rfc3339(change.at)),
+        rounded(change.before, 100.0),
+        rounded(change.after, 100.0),
+        Value::Text(change.reason.clone()),
+        Value::Integer(change.epoch),
+    ]
+}
+
+/// The picture of a limit, from its first change that was kept to when the host was last looked at.
+async fn drawn(
+    reader: &Reader,
+    host: &HostSummary,
+    changes: &[KeptChange],
+) -> Result<String, Failure> {
+    let seen = host.standing.as_ref().map(|(_, _, at)| *at);
+    let from = changes.first().map(|change| change.at).or(seen);
+    let from = from.unwrap_or(UnixMs(0));
+    let last = changes.last().map(|change| change.at).max(seen);
+    // A second at least, or there would be nothing to draw on.
+    let to = UnixMs(last.unwrap_or(from).0.max(from.0 + 1000));
+    let step_ms = ((to.0 - from.0) / MOST_BARS).max(1000);
+    let bad = reader.bad_gateways(host.host, from, to, step_ms).await?;
+    let chart = Chart {
+        host: &host.name,
+        changes,
+        bad: &bad,
+        step_ms,
+        from,
+        to,
+    };
+    Ok(chart.svg())
+}

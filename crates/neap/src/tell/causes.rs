@@ -1,0 +1,97 @@
+//! What do the words mean that stand in `cause`, `fault` and `skip_reason`?
+
+use hyper::StatusCode;
+
+use crate::print::escape::for_terminal;
+
+/// Why an attempt brought no page, or a request was given up, as the end of a sentence about it.
+pub(super) fn cause(word: &str) -> String {
+    if let Some(status) = word.strip_prefix("http_") {
+        return answered(status);
+    }
+    let told = match word {
+        "dns_not_found" => "its name does not exist",
+        "dns" => "its name could not be resolved",
+        "connect_refused" => "nobody listens there",
+        "connect" => "no connection could be made",
+        "tls_certificate" => "its TLS certificate is not to be trusted",
+        "tls" => "the TLS handshake failed",
+        "timeout_connect" => "no connection within `request.connect_timeout`",
+        "timeout_header" => "no answer in time",
+        "timeout_body" => "its body stopped coming",
+        "timeout_total" => "it took too long as a whole",
+        "reset" => "the connection was closed before the answer was complete",
+        "protocol" => "what came was no HTTP",
+        "too_large" => "its body is larger than `request.max_body`",
+        "header_too_large" => "its header is too large",
+        "decode" => "its coding is broken or unknown",
+        "internal" => "neap's own side failed",
+        "lost" => "the run ended while it was in flight",
+        "quarantined" => "the process died of it three times",
+        "host_given_up" => "its host did nothing but fail for too long and was given up",
+        "too_many_redirects" => "there were more redirects than `request.redirects`",
+        other => return for_terminal(other).into_owned(),
+    };
+    told.to_owned()
+}
+
+fn answered(status: &str) -> String {
+    let known = status
+        .parse()
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    match known.and_then(|code| code.canonical_reason()) {
+        Some(reason) => format!("answered {status} ({reason})"),
+        None => format!("answered {}", for_terminal(status)),
+    }
+}
+
+/// Whose fault a failure was, as a clause.
+pub(super) fn fault(word: &str) -> String {
+    match word {
+        "host" => "the host's fault".to_owned(),
+        "credentials" => "our credentials' fault".to_owned(),
+        "own" => "our own fault".to_owned(),
+        "nobody" => "nobody's fault".to_owned(),
+        other => for_terminal(other).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::exchange::{FailureKind as K, Stage};
+
+    use super::*;
+
+    #[test]
+    fn statuses_are_told_with_their_names() {
+        assert_eq!(cause("http_502"), "answered 502 (Bad Gateway)");
+        assert_eq!(cause("http_523"), "answered 523");
+        assert_eq!(cause("http_\u{1b}"), "answered \\u{1b}");
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_words() {
+        for kind in [
+            K::DnsNotFound,
+            K::Dns,
+            K::ConnectRefused,
+            K::Connect,
+            K::TlsCertificate,
+            K::Tls,
+            K::Timeout(Stage::Connect),
+            K::Timeout(Stage::Header),
+            K::Timeout(Stage::Body),
+            K::Timeout(Stage::Total),
+            K::Reset,
+            K::Protocol,
+            K::TooLarge,
+            K::HeaderTooLarge,
+            K::Decode,
+            K::Internal,
+        ] {
+            let told = cause(kind.as_str());
+            assert!(told.contains(' '), "{told}");
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! What does a host do, and why?
+
+use std::time::Duration;
+
+use neap_core::UnixMs;
+use neap_store::{CauseCount, HostSummary, KeptChange, Standing};
+
+use super::causes::cause;
+use super::time::{ahead, at, span};
+use super::{Now, limit};
+use crate::screen::{grouped, number};
+
+/// What was written longer ago than this tells of no present pace: a host that is asked anything is
+/// written down every two seconds.
+const OF_LATE: Duration = Duration::from_secs(10);
+
+/// Changes of the limit that `why` names, the newest.
+const CHANGES_TOLD: usize = 5;
+
+/// A host's state in a few words.
+pub(crate) fn state(host: &HostSummary, now: &Now) -> String {
+    let Some((standing, epoch, _)) = &host.standing else {
+        return "not asked yet".to_owned();
+    };
+    let is_live = now.is_live(*epoch);
+    let down = |since: UnixMs| format!("down since {}", at(since, now.at));
+    match (standing.is_given_up, standing.only_probed) {
+        (true, Some((since, _))) => return format!("given up, {}", down(since)),
+        (true, None) => return "given up".to_owned(),
+        (false, Some((since, next))) if is_live => {
+            let next = ahead(next, now.at);
+            return format!("only probed, next {next}, {}", down(since));
+        }
+        (false, Some((since, _))) => return format!("only probed, {}", down(since)),
+        (false, None) => {}
+    }
+    if let Some(until) = standing.held_until.filter(|until| *until > now.at) {
+        return format!("asked for a pause until {}", at(until, now.at));
+    }
+    if waits_for_robots(host, standing) {
+        return match standing.robots_failing {
+            Some((since, next)) if is_live => format!(
+                "waits for robots.txt, next {}, not to be had since {}",
+                ahead(next, now.at),
+                at(since, now.at)
+            ),
+            Some((since, _)) => {
+                let since = at(since, now.at);
+                format!("waits for robots.txt, not to be had since {since}")
+            }
+            None => "waits for robots.txt".to_owned(),
+        };
+    }
+    "steady".to_owned()
+}
+
+/// Requests that a host has in flight now.
+pub(crate) fn in_flight(host: &HostSummary, now: &Now) -> u32 {
+    let live = host
+        .standing
+        .as_ref()
+        .filter(|(_, epoch, _)| now.is_live(*epoch));
+    live.map_or(0, |(standing, ..)| standing.in_flight)
+}
+
+/// Requests a second that a host gets now.
+pub(crate) fn rate(host: &HostSummary, now: &Now) -> f64 {
+    let live = host
+        .standing
+        .as_ref()
+        .filter(|(_, epoch, written)| now.is_live(*epoch) && now.at.since(*written) <= OF_LATE);
+    live.map_or(0.0, |(standing, ..)| standing.requests_per_s)
+}
+
+/// A host that has nothing to be asked for needs no rules.
+fn waits_for_robots(host: &HostSummary, standing: &Standing) -> bool {
+    standing.waits_for_robots && host.ready + host.waiting > 0
+}
+
+/// All that is known of a host.
+#[derive(Debug)]
+pub(crate) struct HostStory {
+    /// How it does.
+    pub(crate) host: HostSummary,
+    /// How its limit went, the oldest first.
+    pub(crate) changes: Vec<KeptChange>,
+    /// How its last attempts ended.
+    pub(crate) causes: Vec<CauseCount>,
+}
+
+/// What happened to a host, why its requests wait and until when.
+pub(crate) fn why(story: &HostStory, now: &Now) -> Vec<String> {
+    let host = &story.host;
+    let mut told = vec![host.name.clone()];
+    told.extend(present(host, now));
+    told.extend(waits(host, now));
+    told.push(requests(host, now));
+    told.extend(robots(host, now));
+    told.extend(last_attempts(&story.causes));
+    told.extend(changes(&story.changes, now));
+    told
+}
+
+/// How many requests it may have and has.
+fn present(host: &HostSummary, now: &Now) -> Option<String> {
+    let (standing, epoch, written) = host.standing.as_ref()?;
+    let may = limit(standing.limit);
+    let latency = match standing.p95 {
+        Some(p95) => format!("; 95 of 100 answers begin within {}", span(p95)),
+        None => String::new(),
+    };
+    Some(if now.is_live(*epoch) {
+        format!(
+            "  It may have {may} requests in flight and has {}, {:.1} a second of late{latency}.",
+            in_flight(host, now),
+            rate(host, now),
+        )
+    } else {
+        format!(
+            "  It could have {may} requests in flight when a run last asked it, at {}{latency}.",
+            at(*written, now.at)
+        )
+    })
+}
+
+/// Why requests to a host wait, and until when; for what the host does, not the request.
+pub(super) fn waits(host: &HostSummary, now: &Now) -> Option<String> {
+    let Some((standing, epoch, _)) = &host.standing else {
+        return Some("  No run has asked it anything yet.".to_owned());
+    };
+    let is_live = now.is_live(*epoch);
+    let ago = |since: UnixMs| {
+        let ago = span(now.at.since(since));
+        format!("{} ({ago} ago)", at(since, now.at))
+    };
+    if standing.is_given_up {
+        return Some(
+            "  It did nothing but fail for longer than `adaptive.give_up_after` and was given up: \
+             its requests failed with the cause host_given_up."
+                .to_owned(),
+        );
+    }
+    if let Some((since, next)) = standing.only_probed {
+        let next = match is_live {
+            true => format!("the next probe goes {}", ahead(next, now.at)),
+            false => "the next run begins with a probe".to_owned(),
+        };
+        return Some(format!(
+            "  It has done nothing but fail since {}, so it is only probed, one request at a time; \
+             {next}, and its other requests wait until it answers.",
+            ago(since),
+        ));
+    }
+    if let Some(until) = standing.held_until.filter(|until| *until > now.at) {
+        return Some(format!(
+            "  It asked for a pause (Retry-After) until {}, {} from now: nothing is sent before.",
+            at(until, now.at),
+            span(until.since(now.at)),
+        ));
+    }
+    if !waits_for_robots(host, standing) {
+        return None;
+    }
+    Some(match standing.robots_failing {
+        Some((since, next)) => {
+            let next = match is_live {
+                true => format!("; it is asked for again {}", ahead(next, now.at)),
+                false => String::new(),
+            };
+            format!(
+                "  Its robots.txt could not be had since {}, and nothing else may be asked before it \
+                 is known (RFC 9309){next}.",
+                ago(since),
+            )
+        }
+        None => {
+            "  Its robots.txt is not known yet, and nothing else may be asked before.".to_owned()
+        }
+    })
+}
+
+fn requests(host: &HostSummary, now: &Now) -> String {
+    let sent = u64::from(in_flight(host, now));
+    format!(
+        "  Requests: {} done, {} failed, {} ready, {} waiting for the end of their own backoff, \
+         {} in flight.",
+        grouped(host.done),
+        grouped(host.failed),
+        grouped(host.ready.saturating_sub(sent)),
+        grouped(host.waiting),
+        grouped(sent),
+    )
+}
+
+fn robots(host: &HostSummary, now: &Now) -> Option<String> {
+    let (status, expires) = host.robots?;
+    let until = at(expires, now.at);
+    let what = match status {
+        Some(200..300) => "its robots.txt is known".to_owned(),
+        Some(status) => format!("its robots.txt was answered {status}, so there are no rules"),
+        None => "its robots.txt led nowhere, so there are no rules".to_owned(),
+    };
+    Some(format!("  Robots: {what}; that holds until {until}."))
+}
+
+fn last_attempts(causes: &[CauseCount]) -> Option<String> {
+    let total: u64 = causes.iter().map(|count| count.attempts).sum();
+    if total == 0 {
+        return None;
+    }
+    let share = |attempts: u64| {
+        let percent = 100.0 * attempts as f64 / total as f64;
+        format!("{} ({percent:.1} %)", grouped(attempts))
+    };
+    let told: Vec<String> = causes
+        .iter()
+        .map(|count| match &count.cause {
+            None => format!("{} went well", share(count.attempts)),
+            Some(word) => format!("{}: {}", share(count.attempts), cause(word)),
+        })
+        .collect();
+    let attempts = number(total, "attempt");
+    Some(format!("  Of its last {attempts}: {}.", told.join("; ")))
+}
+
+fn changes(changes: &[KeptChange], now: &Now) -> Vec<String> {
+    let newest = changes.iter().rev().take(CHANGES_TOLD);
+    let mut told: Vec<String> = newest
+        .map(|change| {
+            format!(
+                "    {}  {} -> {}  {}",
+                at(change.at, now.at),
+                limit(change.before),
+                limit(change.after),
+                change.reason
+            )
+        })
+        .collect();
+    if !told.is_empty() {
+        told.insert(0, "  Its limit changed last, the newest first:".to_owned());
+    }
+    told
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use neap_core::HostId;
+    use neap_store::Liveness;
+
+    use super::*;
+
+    /// 2026-01-01T12:00:00Z.
+    pub(crate) const NOON: UnixMs = UnixMs(1_767_268_800_000);
+
+    pub(crate) fn after_noon(seconds: i64) -> UnixMs {
+        UnixMs(NOON.0 + 1000 * seconds)
+    }
+
+    pub(crate) fn now(is_running: bool) -> Now {
+        Now {
+            at: NOON,
+            live: Liveness {
+                epoch: 3,
+                is_running,
+                ended: None,
+            },
+        }
+    }
+
+    pub(crate) fn host(standing: Standing) -> HostSummary {
+        HostSummary {
+            host: HostId(1),
+            name: "http://a.example".to_owned(),
+            standing: Some((standing, 3, after_noon(-1))),
+            ready: 900,
+            waiting: 4,
+            done: 20,
+            failed: 1,
+            attempts: 40,
+            ok: 20,
+            http_502: 19,
+            http_503: 0,
+            http_429: 0,
+            timeouts: 0,
+            robots: None,
+        }
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            limit: 4.25,
+            in_flight: 3,
+            requests_per_s: 12.0,
+            ..Standing::default()
+        }
+    }
+
+    pub(crate) fn probed() -> Standing {
+        Standing {
+            only_probed: Some((after_noon(-190), after_noon(3))),
+            ..standing()
+        }
+    }
+
+    #[test]
+    fn states_in_a_few_words() {
+        let pause = Standing {
+            held_until: Some(after_noon(300)),
+            ..standing()
+        };
+        let pause_over = Standing {
+            held_until: Some(after_noon(-1)),
+            ..standing()
+        };
+        let robots = Standing {
+            waits_for_robots: true,
+            ..standing()
+        };
+        let unreachable = Standing {
+            robots_failing: Some((after_noon(-60), after_noon(20))),
+            ..robots
+        };
+        let given_up = Standing {
+            is_given_up: true,
+            ..probed()
+        };
+        for (standing, live, over) in [
+            (standing(), "steady", "steady"),
+            (
+                probed(),
+                "only probed, next in 3.0 s, down since 11:56:50Z",
+                "only probed, down since 11:56:50Z",
+            ),
+            (
+                pause,
+                "asked for a pause until 12:05:00Z",
+                "asked for a pause until 12:05:00Z",
+            ),
+            (pause_over, "steady", "steady"),
+            (robots, "waits for robots.txt", "waits for robots.txt"),
+            (
+                unreachable,
+                "waits for robots.txt, next in 20 s, not to be had since 11:59:00Z",
+                "waits for robots.txt, not to be had since 11:59:00Z",
+            ),
+            (
+                given_up,
+                "given up, down since 11:56:50Z",
+                "given up, down since 11:56:50Z",
+            ),
+        ] {
+            assert_eq!(state(&host(standing), &now(true)), live);
+            assert_eq!(state(&host(standing), &now(false)), over);
+        }
+        let mut unknown = host(standing());
+        unknown.standing = None;
+        assert_eq!(state(&unknown, &now(true)), "not asked yet");
+    }
+
+    #[test]
+    fn nothing_is_in_flight_after_the_run_and_an_old_pace_is_none() {
+        let host = host(standing());
+        assert_eq!(
+            (in_flight(&host, &now(true)), rate(&host, &now(true))),
+            (3, 12.0)
+        );
+        assert_eq!(
+            (in_flight(&host, &now(false)), rate(&host, &now(false))),
+            (0, 0.0)
+        );
+        let later = Now {
+            at: after_noon(60),
+            ..now(true)
+        };
+        assert_eq!((in_flight(&host, &later), rate(&host, &later)), (3, 0.0));
+        let mut of_an_older_run = host.clone();
+        of_an_older_run.standing = Some((standing(), 2, NOON));
+        assert_eq!(in_flight(&of_an_older_run, &now(true)), 0);
+    }
+
+    #[test]
+    fn why_says_what_happened_and_until_when() {
+        let story = HostStory {
+            host: host(probed()),
+            changes: vec![KeptChange {
+                number: 1,
+                epoch: 3,
+                at: after_noon(-200),
+                before: 8.0,
+                after: 4.25,
+                reason: "overload".to_owned(),
+            }],
+            causes: vec![
+                CauseCount {
+                    cause: None,
+                    attempts: 20,
+                },
+                CauseCount {
+                    cause: Some("http_502".to_owned()),
+                    attempts: 20,
+                },
+            ],
+        };
+        assert_eq!(
+            why(&story, &now(true)).join("\n"),
+            "\
+http://a.example
+  It may have 4.2 requests in flight and has 3, 12.0 a second of late.
+  It has done nothing but fail since 11:56:50Z (3 min 10 s ago), so it is only probed, one request at a time; the next probe goes in 3.0 s, and its other requests wait until it answers.
+  Requests: 20 done, 1 failed, 897 ready, 4 waiting for the end of their own backoff, 3 in flight.
+  Of its last 40 attempts: 20 (50.0 %) went well; 20 (50.0 %): answered 502 (Bad Gateway).
+  Its limit changed last, the newest first:
+    11:56:40Z  8 -> 4.2  overload"
+        );
+        let over = why(&story, &now(false)).join("\n");
+        assert!(over.contains("It could have 4.2 requests"), "{over}");
+        assert!(over.contains("the next run begins with a probe"), "{over}");
+        assert!(
+            over.contains("900 ready") && over.contains("0 in flight"),
+            "{over}"
+        );
+    }
+}
