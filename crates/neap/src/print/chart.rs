@@ -183,8 +183,10 @@ fn axis(svg: &mut String, panel: (f64, f64), most: f64, label: &str) {
         panel.0 - 8.0
     );
     let step = round_step(most / MARKS);
-    let mut value = 0.0;
-    while value <= most * 1.0001 {
+    // At most four steps fit; whole numbers of them, so that no rounding can make it go on.
+    let marks = (most / step).clamp(0.0, 2.0 * MARKS) as u32;
+    for mark in 0..=marks {
+        let value = f64::from(mark) * step;
         let y = y(panel, value, most);
         let _ = writeln!(
             svg,
@@ -193,21 +195,18 @@ fn axis(svg: &mut String, panel: (f64, f64), most: f64, label: &str) {
             left - 6.0,
             y + 4.0,
         );
-        value += step;
     }
 }
 
-/// The next larger of 0.5, 1, 2, 5, 10, 20, 50, ...
+/// The next larger of 0.5, 1, 2, 5, 10, 20, 50, ...; what is not finite gets the largest.
 fn round_step(least: f64) -> f64 {
-    let mut power = 0.1;
-    loop {
-        for digit in [5.0, 10.0, 20.0] {
-            if digit * power >= least {
-                return digit * power;
-            }
-        }
-        power *= 10.0;
-    }
+    let powers = (-1..300).map(|power| 10f64.powi(power));
+    let steps = powers.flat_map(|power| [5.0, 10.0, 20.0].map(|digit| digit * power));
+    steps
+        .clone()
+        .find(|step| *step >= least)
+        .or(steps.last())
+        .unwrap_or(1.0)
 }
 
 /// Text as XML takes it: its own signs escaped, and what it does not allow replaced (XML 1.0, section 2.2).
