@@ -10,6 +10,7 @@ use crate::demo::{JOB_FILE, shop};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::jobfile;
+use crate::screen::program;
 
 /// Opens the shop and crawls it.
 ///
@@ -41,7 +42,7 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
 
 /// Three questions that the store left behind can answer.
 fn queries(store: &Store) -> String {
-    let db = store.path().display();
+    let (neap, db) = (program(), store.path().display());
     [
         "SELECT status, count(*) AS pages FROM results GROUP BY status",
         "SELECT * FROM bad_gateways",
@@ -49,6 +50,6 @@ fn queries(store: &Store) -> String {
          sum(status = 502) AS bad_gateways, round(avg(host_limit), 1) AS host_limit \
          FROM attempts GROUP BY 1",
     ]
-    .map(|sql| format!("\n  neap --db {db} query \"{sql}\""))
+    .map(|sql| format!("\n  {neap} --db {db} query \"{sql}\""))
     .join("")
 }

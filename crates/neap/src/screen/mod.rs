@@ -8,6 +8,11 @@ pub(crate) use summary::summary;
 
 use std::time::Duration;
 
+/// What this program was called as, so that what it advises can be typed: `target/release/neap`.
+pub(crate) fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "neap".to_owned())
+}
+
 /// A number and what it counts: `1 page`, `12,345 pages`.
 pub(crate) fn number(count: u64, of: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };

@@ -5,7 +5,7 @@ use std::path::Path;
 use neap_runner::{Ended, RunReport};
 use neap_store::JobRow;
 
-use super::{bytes, clock, grouped, number, short};
+use super::{bytes, clock, grouped, number, program, short};
 use crate::cli::Global;
 use crate::print::escape::for_terminal;
 
@@ -87,8 +87,8 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
 /// What to do next, if there is something; as it must be typed for this store.
 fn next(store: &Path, jobs: &[JobRow], report: &RunReport) -> Option<String> {
     let neap = match store.to_str() {
-        Some("neap.db") => "neap".to_owned(),
-        Some(_) | None => format!("neap --db {}", store.display()),
+        Some("neap.db") => program(),
+        Some(_) | None => format!("{} --db {}", program(), store.display()),
     };
     if report.ended != Ended::Finished {
         return Some(format!("  next   {neap} resume   goes on here"));
