@@ -42,6 +42,19 @@ impl Host {
         }
     }
 
+    /// The registrable domain by the public suffix list, such as `shop.co.uk` of `https://www.shop.co.uk:8443`.
+    /// An address, a name of one label and a public suffix stand for themselves.
+    pub fn domain(&self) -> &str {
+        let name = self.name().trim_end_matches('.');
+        let is_address = name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok();
+        let domain = if is_address {
+            None
+        } else {
+            psl::domain_str(name)
+        };
+        domain.unwrap_or(name)
+    }
+
     /// The URL of this host's robots file (RFC 9309, section 2.3).
     pub fn robots_url(&self) -> Url {
         Url::parse(&format!("{}/robots.txt", self.0)).expect("a host is the front of a valid URL")
@@ -79,6 +92,23 @@ mod tests {
             let found = Host::of(&Url::parse(url).unwrap()).unwrap();
             assert_eq!((found.as_str(), found.name()), (host, name), "{url}");
             assert_eq!(Host::parse(host), Some(found), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_what_can_be_registered() {
+        for (host, domain) in [
+            ("https://www.shop.co.uk:8443", "shop.co.uk"),
+            ("http://shop.co.uk", "shop.co.uk"),
+            ("http://a.b.shop.co.uk.", "shop.co.uk"),
+            ("https://one.github.io", "one.github.io"),
+            ("https://github.io", "github.io"),
+            ("http://localhost:8080", "localhost"),
+            ("http://127.0.0.1:8080", "127.0.0.1"),
+            ("http://[2001:db8::1]", "[2001:db8::1]"),
+            ("https://xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(Host::parse(host).unwrap().domain(), domain, "{host}");
         }
     }
 

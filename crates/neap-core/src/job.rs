@@ -181,6 +181,8 @@ pub struct Limits {
     pub per_host_rate: Option<Rate>,
     /// Shortest time between the starts of two requests to one host. Default: none.
     pub delay: Duration,
+    /// What the limits of a host, learned and configured, are kept by. Default: `host`.
+    pub key: LimitKey,
 }
 
 impl Default for Limits {
@@ -190,8 +192,20 @@ impl Default for Limits {
             per_host: 16,
             per_host_rate: None,
             delay: Duration::ZERO,
+            key: LimitKey::Host,
         }
     }
+}
+
+/// What the limits of a host are kept by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitKey {
+    /// Each host (scheme, name and port) by itself.
+    Host,
+    /// All hosts of one registrable domain together, see [`Host::domain`](crate::Host::domain): for shops
+    /// and forums whose many subdomains are served by the same few machines.
+    Domain,
 }
 
 /// So many requests in such a time, written `5/s`, `100/m` or `1000/h`.
@@ -235,6 +249,9 @@ pub struct Retry {
     pub max: Duration,
     /// How the backoff is drawn. Default: `full`.
     pub jitter: Jitter,
+    /// Retries are at most this share of the requests to a host while it has fresh ones, 0 to 1; `None`
+    /// for no limit. Default: 0.2, as in Finagle's RetryBudget.
+    pub budget: Option<f64>,
 }
 
 /// Statuses that are usually temporary: RFC 9110 (408, 500, 502, 503, 504), RFC 6585 (429) and
@@ -250,6 +267,7 @@ impl Default for Retry {
             base: Duration::from_secs(1),
             max: Duration::from_secs(300),
             jitter: Jitter::Full,
+            budget: Some(0.2),
         }
     }
 }

@@ -1,48 +1,38 @@
 //! What does the scheduler know of a host?
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngCore;
-
+use super::door::{Demand, Door, DoorId};
 use super::job::JobSettings;
 use super::pace::Pace;
+use super::patience::Patience;
 use super::quantile::SlowLatency;
-use super::turns::Turn;
-use super::work::Token;
 use crate::ids::{HostId, JobId};
-use crate::limiter::{Change, Gate, HostLimiter, Memory, Settings, Signal, State};
-use crate::politeness::Politeness;
-use crate::time::{Time, UnixMs};
-
-/// A host that never gave any answer is given up after this time: most such hosts are gone for good,
-/// and a list of links has many of them.
-const NEVER_ANSWERED: Duration = Duration::from_secs(60);
+use crate::job::LimitKey;
+use crate::limiter::{START, Signal, State};
+use crate::time::Time;
 
 /// A host that takes part in the run.
 #[derive(Debug)]
 pub(super) struct HostEntry {
-    pub(super) limiter: HostLimiter,
-    politeness: Politeness,
-    last_start: Option<Time>,
+    /// What its requests go through; `None` until what the store knows of it is loaded.
+    pub(super) door: Option<DoorId>,
+    /// Its registrable domain; empty until it is loaded.
+    pub(super) domain: Arc<str>,
     robots: RobotsState,
     /// What its robots file asks for.
     crawl_delay: Duration,
-    pub(super) is_loaded: bool,
     jobs: BTreeSet<JobId>,
     obeying: BTreeSet<JobId>,
     terms: Terms,
+    patience: Patience,
     is_given_up: bool,
-    /// Turns that wait for this host.
-    pub(super) parked: Vec<Turn>,
-    /// When they are to try again, if not before.
-    pub(super) timer: Option<Time>,
     /// The request for its robots file stands in the ring, or is parked.
     pub(super) robots_has_turn: bool,
     /// Something about it changed that is not stored yet.
     pub(super) is_dirty: bool,
-    /// The last change of its limit that was told.
-    told: Option<Change>,
     pace: Pace,
     slow: SlowLatency,
 }
@@ -65,6 +55,8 @@ enum RobotsState {
 struct Terms {
     per_host: u32,
     spacing: Duration,
+    by_domain: bool,
+    retry_budget: Option<f64>,
     crawl_delay_max: Duration,
     give_up_after: Duration,
 }
@@ -74,6 +66,8 @@ impl Terms {
         Terms {
             per_host: settings.per_host,
             spacing: settings.spacing,
+            by_domain: settings.key == LimitKey::Domain,
+            retry_budget: settings.retry_budget,
             crawl_delay_max: settings.crawl_delay_max,
             give_up_after: settings.give_up_after,
         }
@@ -83,10 +77,17 @@ impl Terms {
         Terms {
             per_host: self.per_host.min(other.per_host),
             spacing: self.spacing.max(other.spacing),
+            by_domain: self.by_domain || other.by_domain,
+            retry_budget: careful_budget(self.retry_budget, other.retry_budget),
             crawl_delay_max: self.crawl_delay_max.max(other.crawl_delay_max),
             give_up_after: self.give_up_after.max(other.give_up_after),
         }
     }
+}
+
+/// The smaller of two shares; none is no limit.
+pub(super) fn careful_budget(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    [one, other].into_iter().flatten().reduce(f64::min)
 }
 
 /// A host as it stands, for people.
@@ -94,9 +95,11 @@ impl Terms {
 pub struct HostView {
     /// The host.
     pub host: HostId,
-    /// Requests that it may have in flight.
+    /// The host whose limit it shares, itself if it shares none: the one of its domain that came first.
+    pub leader: HostId,
+    /// Requests that it may have in flight, those of all hosts that share its limit together.
     pub limit: f64,
-    /// Requests that it has in flight.
+    /// Requests that it has in flight, together with all that share its limit.
     pub in_flight: u32,
     /// What its limiter does.
     pub state: State,
@@ -116,32 +119,20 @@ pub struct HostView {
 impl HostEntry {
     pub(super) fn new(settings: &JobSettings) -> HostEntry {
         HostEntry {
-            limiter: HostLimiter::new(
-                Settings {
-                    ceiling: settings.per_host,
-                },
-                None,
-                // Nothing is asked of a host before it is loaded, which puts the real one here.
-                Time::ZERO,
-                UnixMs(0),
-            ),
-            politeness: Politeness::new(settings.spacing),
-            last_start: None,
+            door: None,
+            domain: Arc::from(""),
             robots: RobotsState::Unknown {
                 failing_since: None,
                 not_before: Time::ZERO,
             },
             crawl_delay: Duration::ZERO,
-            is_loaded: false,
             jobs: BTreeSet::new(),
             obeying: BTreeSet::new(),
             terms: Terms::of(settings),
+            patience: Patience::default(),
             is_given_up: false,
-            parked: Vec::new(),
-            timer: None,
             robots_has_turn: false,
             is_dirty: false,
-            told: None,
             pace: Pace::default(),
             slow: SlowLatency::default(),
         }
@@ -149,17 +140,17 @@ impl HostEntry {
 
     // ---- jobs and their terms -----------------------------------------------------------------
 
-    /// A job wants something of this host.
-    pub(super) fn add_job(&mut self, job: JobId, settings: &JobSettings) {
+    /// A job wants something of this host. Says whether it is new here, so that its terms hold, too.
+    pub(super) fn add_job(&mut self, job: JobId, settings: &JobSettings) -> bool {
         self.is_given_up = false;
         if !self.jobs.insert(job) {
-            return;
+            return false;
         }
         if settings.obeys_robots {
             self.obeying.insert(job);
         }
         self.terms = self.terms.and(Terms::of(settings));
-        self.apply_terms();
+        true
     }
 
     /// A job left; `others` are the settings of those that are still there.
@@ -175,7 +166,6 @@ impl HostEntry {
         let remaining = self.jobs.iter().filter_map(|job| others(*job));
         if let Some(terms) = remaining.map(Terms::of).reduce(Terms::and) {
             self.terms = terms;
-            self.apply_terms();
         }
     }
 
@@ -183,41 +173,30 @@ impl HostEntry {
         self.jobs.iter().copied()
     }
 
-    fn apply_terms(&mut self) {
-        self.limiter.set_ceiling(self.terms.per_host);
+    /// Whether a job wants the hosts of its domain to share a door.
+    pub(super) fn is_limited_by_domain(&self) -> bool {
+        self.terms.by_domain
+    }
+
+    /// What it asks of its door.
+    pub(super) fn demand(&self) -> Demand {
         let by_robots = if self.obeying.is_empty() {
             Duration::ZERO
         } else {
             self.crawl_delay.min(self.terms.crawl_delay_max)
         };
-        let spacing = self.terms.spacing.max(by_robots);
-        if spacing != self.politeness.spacing() {
-            self.politeness = Politeness::new(spacing);
-            // The new spacing counts from the last start, or two starts could come together.
-            if let Some(last) = self.last_start {
-                self.politeness
-                    .check(last)
-                    .expect("the first start is always allowed");
-            }
+        Demand {
+            ceiling: self.terms.per_host,
+            spacing: self.terms.spacing.max(by_robots),
+            retry_budget: self.terms.retry_budget,
+            give_up_after: self.terms.give_up_after,
         }
     }
 
     // ---- what the store knows, robots ---------------------------------------------------------
 
-    pub(super) fn load(
-        &mut self,
-        memory: Option<Memory>,
-        robots: Option<Option<Duration>>,
-        now: Time,
-        unix_now: UnixMs,
-    ) {
-        self.is_loaded = true;
-        self.told = None;
-        let ceiling = self.terms.per_host;
-        self.limiter = HostLimiter::new(Settings { ceiling }, memory, now, unix_now);
-        if let Some(crawl_delay) = robots {
-            self.robots_known(crawl_delay);
-        }
+    pub(super) fn is_loaded(&self) -> bool {
+        self.door.is_some()
     }
 
     pub(super) fn obeys(&self, job: JobId) -> bool {
@@ -227,11 +206,11 @@ impl HostEntry {
     /// Whether requests of a job may be taken from the store: before the robots file is known, it is
     /// not known which of them may be asked.
     pub(super) fn serves(&self, job: JobId) -> bool {
-        self.is_loaded && (self.robots == RobotsState::Known || !self.obeys(job))
+        self.is_loaded() && (self.robots == RobotsState::Known || !self.obeys(job))
     }
 
     pub(super) fn wants_robots(&self) -> bool {
-        self.is_loaded
+        self.is_loaded()
             && !self.obeying.is_empty()
             && matches!(self.robots, RobotsState::Unknown { .. })
     }
@@ -258,7 +237,6 @@ impl HostEntry {
         self.is_dirty |= matches!(self.robots, RobotsState::Asked { .. });
         self.robots = RobotsState::Known;
         self.crawl_delay = crawl_delay.unwrap_or_default();
-        self.apply_terms();
     }
 
     pub(super) fn robots_failed(&mut self, wait: Duration, now: Time) {
@@ -275,74 +253,37 @@ impl HostEntry {
 
     // ---- starts -------------------------------------------------------------------------------
 
-    /// Whether a request may start now; takes the politeness right if so.
-    pub(super) fn gate(&mut self, now: Time) -> Gate {
-        match self.limiter.gate(now) {
-            Gate::Open => match self.politeness.check(now) {
-                Ok(()) => Gate::Open,
-                Err(at) => Gate::Until(at),
-            },
-            closed @ (Gate::Full | Gate::Until(_)) => closed,
-        }
-    }
-
-    pub(super) fn start(&mut self, host: HostId, now: Time) -> Token {
-        self.last_start = Some(now);
+    pub(super) fn start(&mut self, now: Time) {
         self.pace.start(now);
         self.is_dirty = true;
-        Token {
-            host,
-            permit: self.limiter.start(now),
-        }
     }
 
-    /// A request is over: gives its permit back and learns from it.
-    pub(super) fn report(
-        &mut self,
-        token: Token,
-        signal: Signal,
-        now: Time,
-        dice: &mut dyn RngCore,
-    ) {
+    /// A request is over.
+    pub(super) fn report(&mut self, signal: &Signal, now: Time) {
         if let Some(latency) = signal.latency.filter(|_| !signal.kind.is_load_failure()) {
             self.slow.observe(latency);
         }
-        self.limiter.report(token.permit, signal, now, dice);
+        self.patience.hear(signal, now);
         self.is_dirty = true;
-    }
-
-    /// The last change of the limit, if it was not told yet.
-    pub(super) fn take_change(&mut self) -> Option<Change> {
-        let last = Some(self.limiter.last_change());
-        if !self.is_loaded || self.told == last {
-            return None;
-        }
-        self.told = last;
-        last
     }
 
     // ---- its end ------------------------------------------------------------------------------
 
-    /// Whether the host did nothing but fail for so long that it is given up; says so once. A missing
-    /// robots file counts only if nothing else is done meanwhile, `needs_robots`.
-    pub(super) fn is_beyond_hope(&mut self, needs_robots: bool, now: Time) -> bool {
+    /// Whether the host alone did nothing but fail for so long that it is given up: by its robots file, if
+    /// nothing else is done meanwhile (`needs_robots`), or while others that share its door still answer.
+    pub(super) fn is_beyond_hope(&self, needs_robots: bool, is_sharing: bool, now: Time) -> bool {
         let robots_since = match self.robots {
             RobotsState::Unknown { failing_since, .. } | RobotsState::Asked { failing_since } => {
                 failing_since.filter(|_| needs_robots)
             }
             RobotsState::Known => None,
         };
-        let since = [self.limiter.only_probed_since(), robots_since]
-            .into_iter()
-            .flatten()
-            .min();
-        let patience = if self.limiter.has_answered() {
-            self.terms.give_up_after
-        } else {
-            self.terms.give_up_after.min(NEVER_ANSWERED)
-        };
-        let is_hopeless = since.is_some_and(|since| now.since(since) >= patience);
-        is_hopeless && self.give_up()
+        let own_since = self.patience.failing_since().filter(|_| is_sharing);
+        let since = [robots_since, own_since].into_iter().flatten().min();
+        since.is_some_and(|since| {
+            self.patience
+                .is_used_up(since, self.terms.give_up_after, now)
+        })
     }
 
     /// Gives the host up; says whether that is news.
@@ -358,26 +299,15 @@ impl HostEntry {
         !std::mem::replace(&mut self.is_given_up, true)
     }
 
-    /// Whether forgetting it loses nothing that the store does not know: nothing is under way, no hold
-    /// or delay is running, and what was learned was taken.
-    pub(super) fn is_idle(&self, now: Time) -> bool {
-        let is_rested = self
-            .last_start
-            .is_none_or(|last| now.since(last) >= self.politeness.spacing());
+    /// Whether forgetting it loses nothing that the store does not know: what was learned was taken, and
+    /// its robots file is settled. What is under way is its door's business.
+    pub(super) fn is_idle(&self) -> bool {
         let is_robots_settled = match self.robots {
             RobotsState::Unknown { failing_since, .. } => failing_since.is_none(),
             RobotsState::Asked { .. } => false,
             RobotsState::Known => true,
         };
-        self.is_loaded
-            && !self.is_dirty
-            && is_rested
-            && is_robots_settled
-            && self.parked.is_empty()
-            && self.timer.is_none()
-            && !self.robots_has_turn
-            && self.limiter.in_flight() == 0
-            && self.limiter.state(now) == State::Steady
+        self.is_loaded() && !self.is_dirty && is_robots_settled && !self.robots_has_turn
     }
 
     fn robots_failing(&self, now: Time) -> Option<(Time, Time)> {
@@ -391,12 +321,14 @@ impl HostEntry {
         }
     }
 
-    pub(super) fn view(&self, host: HostId, now: Time) -> HostView {
+    /// How it stands, with its door if it has one yet.
+    pub(super) fn view(&self, host: HostId, door: Option<&Door>, now: Time) -> HostView {
         HostView {
             host,
-            limit: self.limiter.limit(),
-            in_flight: self.limiter.in_flight(),
-            state: self.limiter.state(now),
+            leader: self.door.map_or(host, |door| door.0),
+            limit: door.map_or(START, |door| door.limiter.limit()),
+            in_flight: door.map_or(0, |door| door.limiter.in_flight()),
+            state: door.map_or(State::Steady, |door| door.state(now)),
             rate: self.pace.per_second(now),
             p95: self.slow.get(),
             waits_for_robots: !self.obeying.is_empty() && self.robots != RobotsState::Known,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::ids::HostId;
-use crate::job::{Job, RobotsMode};
+use crate::job::{Job, LimitKey, RobotsMode};
 
 /// What a job asks of the scheduler.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,10 @@ pub struct JobSettings {
     pub per_host: u32,
     /// Shortest time between two starts on one host; zero for none.
     pub spacing: Duration,
+    /// What limit, spacing and retry budget are kept by.
+    pub key: LimitKey,
+    /// Largest share of retries among the requests to a host, 0 to 1; `None` for no limit.
+    pub retry_budget: Option<f64>,
     /// Whether robots files are asked for before anything else.
     pub obeys_robots: bool,
     /// Longest crawl delay that is honoured.
@@ -33,6 +37,8 @@ impl JobSettings {
         JobSettings {
             per_host: job.limits.per_host,
             spacing: job.limits.delay.max(by_rate),
+            key: job.limits.key,
+            retry_budget: job.retry.budget,
             obeys_robots: job.robots.mode == RobotsMode::Obey,
             crawl_delay_max: job.robots.crawl_delay_max,
             give_up_after: job.adaptive.give_up_after,

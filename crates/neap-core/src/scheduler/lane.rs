@@ -2,19 +2,26 @@
 
 use std::collections::VecDeque;
 
+use super::REFILL;
 use super::work::{Position, Ready, Refill};
 use crate::ids::{HostId, JobId, RequestId};
+
+/// Retries that a lane holds in memory, at most. They may have to wait for their budget, and must not take
+/// up the memory of others meanwhile; the store keeps the rest.
+const MOST_AGAIN: usize = 2 * REFILL;
 
 /// The requests of one job for one host.
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Requests that failed before and waited; they go before fresh ones.
+    /// Requests that failed before and waited; they go before fresh ones, if their budget allows it.
     again: VecDeque<Ready>,
     fresh: VecDeque<Ready>,
     /// The store was read up to here.
     cursor: Position,
     /// The store may hold more behind the cursor.
     has_more: bool,
+    /// Retries for which there was no place were passed over, none of them at or before this.
+    passed: Option<Position>,
     reading: Option<Reading>,
     /// It is among those that want requests from the store.
     pub(super) is_hungry: bool,
@@ -29,6 +36,8 @@ pub(super) struct Lane {
 pub(super) struct Reading {
     /// Requests that were asked for, at most.
     pub(super) count: usize,
+    /// It looks for retries that were passed over, before the cursor.
+    is_behind: bool,
     /// The lane was cleared: what comes is of no use.
     pub(super) is_void: bool,
     /// Requests whose records were committed; the answer may still show them as they were before.
@@ -45,6 +54,7 @@ impl Lane {
             fresh: VecDeque::new(),
             cursor: before(first),
             has_more: true,
+            passed: None,
             reading: None,
             is_hungry: false,
             has_turn: false,
@@ -63,20 +73,34 @@ impl Lane {
 
     /// Whether it is time to read on: early enough that the host never waits for the store.
     pub(super) fn wants_refill(&self, limit: usize) -> bool {
-        self.has_more && self.reading.is_none() && !self.is_hungry && self.len() <= limit.max(8)
+        let wants_fresh = self.has_more && self.fresh.len() <= limit.max(8);
+        let is_free = self.reading.is_none() && !self.is_hungry;
+        is_free && (wants_fresh || self.wants_passed())
+    }
+
+    fn wants_passed(&self) -> bool {
+        self.passed.is_some() && self.again.len() < MOST_AGAIN / 2
     }
 
     /// Whether the store may hold more. A hungry lane that was cleared has nothing to ask for.
     pub(super) fn has_more(&self) -> bool {
-        self.has_more
+        self.has_more || self.passed.is_some()
     }
 
     pub(super) fn begin_refill(&mut self, job: JobId, host: HostId, count: usize) -> Refill {
         self.is_hungry = false;
-        // Cleared now and not when the answer comes, so that what is reported in between is kept.
-        self.has_more = false;
+        let needs_fresh = self.has_more && self.fresh.is_empty();
+        let behind = match self.wants_passed() && !needs_fresh {
+            true => self.passed.take(),
+            false => None,
+        };
+        if behind.is_none() {
+            // Cleared now and not when the answer comes, so that what is reported in between is kept.
+            self.has_more = false;
+        }
         self.reading = Some(Reading {
             count,
+            is_behind: behind.is_some(),
             is_void: false,
             recorded: Vec::new(),
             reported: None,
@@ -84,7 +108,7 @@ impl Lane {
         Refill {
             job,
             host,
-            after: self.cursor,
+            after: behind.unwrap_or(self.cursor),
             count,
         }
     }
@@ -96,9 +120,19 @@ impl Lane {
         is_exhausted: bool,
     ) -> Option<Reading> {
         let reading = self.reading.take()?;
-        if !reading.is_void {
-            self.has_more |= !is_exhausted;
-            self.cursor = last.map_or(self.cursor, |last| last.max(self.cursor));
+        match (reading.is_void, reading.is_behind) {
+            (true, _) => {}
+            (false, false) => {
+                self.has_more |= !is_exhausted;
+                self.cursor = last.map_or(self.cursor, |last| last.max(self.cursor));
+            }
+            (false, true) => {
+                // What may be behind the cursor anyway is found by reading on there.
+                let is_left = |last: &Position| *last < self.cursor || !self.has_more;
+                if let Some(last) = last.filter(|last| !is_exhausted && is_left(last)) {
+                    self.pass_over_after(last);
+                }
+            }
         }
         if let Some(first) = reading.reported {
             self.more_from(first);
@@ -114,16 +148,35 @@ impl Lane {
         self.reading.is_some()
     }
 
-    pub(super) fn push(&mut self, row: Ready, goes_first: bool) {
-        if goes_first {
+    /// Whether there is a place for a request; if not, it is left in the store for later.
+    pub(super) fn has_place(&mut self, row: &Ready) -> bool {
+        let is_full = row.has_failed() && self.again.len() >= MOST_AGAIN;
+        if is_full {
+            self.pass_over_after(before(row.position));
+        }
+        !is_full
+    }
+
+    fn pass_over_after(&mut self, position: Position) {
+        self.passed = Some(self.passed.map_or(position, |p| p.min(position)));
+    }
+
+    pub(super) fn push(&mut self, row: Ready) {
+        if row.has_failed() {
             self.again.push_back(row);
         } else {
             self.fresh.push_back(row);
         }
     }
 
+    /// The next request, a retry first.
     pub(super) fn pop(&mut self) -> Option<Ready> {
         self.again.pop_front().or_else(|| self.fresh.pop_front())
+    }
+
+    /// Whether there is something in memory, and all of it failed before.
+    pub(super) fn has_only_retries(&self) -> bool {
+        self.fresh.is_empty() && !self.again.is_empty()
     }
 
     /// A request that has not failed yet, if there is one: where the host is in doubt, a page that may be
@@ -142,7 +195,7 @@ impl Lane {
 
     /// Whether there is something to do, in memory or in the store.
     pub(super) fn has_work(&self) -> bool {
-        !self.is_empty() || self.has_more || self.reading.as_ref().is_some_and(|r| !r.is_void)
+        !self.is_empty() || self.has_more() || self.reading.as_ref().is_some_and(|r| !r.is_void)
     }
 
     /// Whether nothing is left to do here and nothing refers to it any more.
@@ -153,6 +206,7 @@ impl Lane {
     /// Drops all work, in memory and in the store; returns what was in memory.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Ready> {
         self.has_more = false;
+        self.passed = None;
         if let Some(reading) = &mut self.reading {
             reading.is_void = true;
             reading.reported = None;

@@ -9,7 +9,7 @@
 //!  store ──handle_ready──► hungry ──poll_refill──► store ──handle_refilled──► buffer
 //!                            ▲                                                  │
 //!                            └──── running low ◄──── ring ──poll_dispatch──► in flight
-//!                                                     ▲  └─► parked at its host ─┘
+//!                                                     ▲  └─► parked at its door ─┘
 //!                                                     └── permit returned, time come
 //! ```
 //!
@@ -17,27 +17,34 @@
 //! [`Scheduler::poll_timeout`] is the next moment at which asking again makes sense. At most
 //! [`MAX_BUFFERED`] requests are held over all hosts, whatever the size of the frontier.
 
+mod budget;
+mod door;
+mod doors;
 mod host;
 mod job;
 mod lane;
 mod owned;
 mod pace;
+mod patience;
 mod quantile;
 mod suspects;
 mod turns;
 mod work;
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use rand::RngCore;
 
+use crate::host::Host;
 use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::{Change, Memory, Signal};
 use crate::time::{Time, UnixMs};
 
+use door::{Door, DoorId};
+use doors::Doors;
 use host::HostEntry;
 pub use host::HostView;
 pub use job::JobSettings;
@@ -46,7 +53,7 @@ use lane::Lane;
 use owned::Owned;
 use suspects::{Stage, Suspects};
 use turns::Turn;
-pub use work::{Dispatch, Position, Ready, Refill, Token, Wake};
+pub use work::{Dispatch, Hold, Position, Ready, Refill, Token, Wake};
 
 /// Requests held in memory over all hosts, waiting for their turn; the frontier itself stays in the
 /// store.
@@ -88,8 +95,8 @@ pub struct Scheduler {
     hungry: VecDeque<(JobId, HostId)>,
     /// Hosts whose stored state is to be loaded.
     unloaded: VecDeque<HostId>,
-    /// Hosts that are held until a time, each once.
-    timers: BTreeSet<(Time, HostId)>,
+    /// What hosts are entered through.
+    doors: Doors,
     owned: Owned,
     /// Requests held in memory, waiting for their turn.
     buffered: usize,
@@ -119,7 +126,7 @@ impl Scheduler {
             ring: VecDeque::new(),
             hungry: VecDeque::new(),
             unloaded: VecDeque::new(),
-            timers: BTreeSet::new(),
+            doors: Doors::default(),
             owned: Owned::default(),
             buffered: 0,
             ordered: 0,
@@ -154,10 +161,10 @@ impl Scheduler {
             self.unloaded.push_back(host);
             HostEntry::new(&entry.settings)
         });
-        known.add_job(job, &entry.settings);
-        // Its ceiling may have come down, and with it the limit.
-        let change = known.take_change();
-        push_change(&mut self.changes, host, change);
+        let is_new = known.add_job(job, &entry.settings);
+        if is_new {
+            self.settle(host);
+        }
         let lane = self
             .lanes
             .entry((job, host))
@@ -166,22 +173,33 @@ impl Scheduler {
         self.feed(job, host);
     }
 
-    /// What the store knows of a host that [`Scheduler::poll_load`] named: the limiter's memory, and
-    /// the crawl delay of a robots file that is still fresh (`None` if there is no such file). `now` and
+    /// What the store knows of a host that [`Scheduler::poll_load`] named: its name, the limiter's memory,
+    /// and the crawl delay of a robots file that is still fresh (`None` if there is no such file). `now` and
     /// `unix_now` are the same moment.
     pub fn handle_host(
         &mut self,
         host: HostId,
+        name: &Host,
         memory: Option<Memory>,
         robots: Option<Option<Duration>>,
         now: Time,
         unix_now: UnixMs,
     ) {
-        let Some(entry) = self.hosts.get_mut(&host).filter(|entry| !entry.is_loaded) else {
+        let unloaded = |entry: &&mut HostEntry| !entry.is_loaded();
+        let Some(entry) = self.hosts.get_mut(&host).filter(unloaded) else {
             return;
         };
-        entry.load(memory, robots, now, unix_now);
-        self.note_change(host);
+        entry.domain = name.domain().into();
+        if let Some(crawl_delay) = robots {
+            entry.robots_known(crawl_delay);
+        }
+        let (demand, moment) = (entry.demand(), (now, unix_now));
+        let id = self.doors.admit(host, &entry.domain, demand, moment);
+        entry.door = Some(id);
+        if let (Some(door), Some(memory)) = (self.doors.get_mut(id), memory) {
+            door.remember(memory, now, unix_now);
+        }
+        self.settle(host);
         self.feed_host(host);
     }
 
@@ -191,6 +209,7 @@ impl Scheduler {
             return;
         };
         entry.robots_known(crawl_delay);
+        self.settle(host);
         self.feed_host(host);
     }
 
@@ -213,14 +232,21 @@ impl Scheduler {
         last: Option<Position>,
         is_exhausted: bool,
     ) {
-        let lane = self.lanes.get_mut(&(refill.job, refill.host));
-        let Some(reading) = lane.and_then(|lane| lane.end_refill(last, is_exhausted)) else {
+        let Some(lane) = self.lanes.get_mut(&(refill.job, refill.host)) else {
+            return;
+        };
+        let had_only_retries = lane.has_only_retries();
+        let Some(reading) = lane.end_refill(last, is_exhausted) else {
             return;
         };
         self.ordered -= reading.count;
         if !reading.is_void {
             for row in rows {
-                self.take_up(row, false);
+                self.take_up(row);
+            }
+            // Its turn may wait for the retry budget, and have something fresh now.
+            if had_only_retries {
+                self.unpark_host(refill.host);
             }
         }
         for request in reading.recorded {
@@ -236,7 +262,7 @@ impl Scheduler {
             let is_served = self.hosts.get(&host).is_some_and(|entry| entry.serves(job));
             let has_lane = self.lanes.get(&(job, host)).is_some_and(Lane::has_work);
             if is_served && has_lane && self.room() > 0 {
-                self.take_up(row, true);
+                self.take_up(row);
                 self.feed(job, host);
             } else {
                 self.handle_ready(job, host, position);
@@ -258,15 +284,27 @@ impl Scheduler {
         now: Time,
         dice: &mut dyn RngCore,
     ) -> bool {
-        let host = token.host;
-        let Some(entry) = self.hosts.get_mut(&host) else {
+        let (host, id) = (token.host, token.door);
+        if let Some(entry) = self.hosts.get_mut(&host) {
+            entry.report(&signal, now);
+        }
+        let Some(door) = self.doors.get_mut(id) else {
             return false;
         };
-        entry.report(token, signal, now, dice);
-        let is_failing = entry.limiter.only_probed_since().is_some();
-        self.note_change(host);
-        self.unpark(host);
-        if is_failing {
+        door.report(token, signal, now, dice);
+        let is_failing = door.is_only_probed();
+        if signal.retry_after.is_some() {
+            // What must not be forgotten is stored with every host that it concerns.
+            for host in &door.hosts {
+                if let Some(entry) = self.hosts.get_mut(host) {
+                    entry.is_dirty = true;
+                }
+            }
+        }
+        self.note_change(id);
+        self.retire(id);
+        self.let_in(id, now);
+        if signal.kind.is_load_failure() {
             self.consider_giving_up(host, now);
         }
         is_failing
@@ -324,7 +362,7 @@ impl Scheduler {
         let of_job = self.lanes.keys().filter(|(j, _)| *j == job);
         for (job, host) in of_job.copied().collect::<Vec<_>>() {
             self.drop_lane(job, host);
-            self.unpark(host);
+            self.unpark_host(host);
         }
         self.drop_suspects(|suspect| suspect.job == job);
         for entry in self.hosts.values_mut() {
@@ -332,6 +370,7 @@ impl Scheduler {
                 self.jobs.get(&other).map(|entry| &entry.settings)
             });
         }
+        self.loosen();
     }
 
     // ---- decisions ----------------------------------------------------------------------------
@@ -339,7 +378,7 @@ impl Scheduler {
     /// The next request to send, if any may go out now.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch> {
         self.forget_idle_hosts(now);
-        self.wake_hosts(now);
+        self.wake_doors(now);
         let is_full = self.busy >= self.concurrency || !self.pages.has_room();
         if self.is_draining || self.suspects.is_out || is_full {
             return None;
@@ -365,8 +404,9 @@ impl Scheduler {
         while self.room() > 0 {
             let (job, host) = self.hungry.pop_front()?;
             let room = self.room();
-            let entry = self.hosts.get(&host);
-            let limit = entry.map_or(0.0, |entry| entry.limiter.limit());
+            let limit = self
+                .door_mut(host)
+                .map_or(0.0, |(_, door)| door.limiter.limit());
             // With very many lanes each gets a small share of the room, so that all get one.
             let share = room / self.lanes.len().max(1);
             let most = REFILL.max(2 * limit as usize).min(room);
@@ -425,22 +465,25 @@ impl Scheduler {
         if self.is_draining {
             return None;
         }
-        let held = self
-            .timers
-            .first()
-            .map(|(at, host)| (*at, Wake::Host(*host)));
+        let held = self.doors.next_timer();
+        let held = held.map(|(at, door, hold)| (at, Wake::Host(door.0, hold)));
         let due = self.next_due.map(|at| (at, Wake::RetryDue));
         [held, due].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Hosts of which something changed since they were last taken, as they stand and with what their
-    /// limiters remember. `now` and `unix_now` are the same moment.
+    /// limiters remember. What hosts of a domain learned together comes with each that was asked since, and
+    /// with all of them if one asked for a pause: the first that a later run loads brings the limit back,
+    /// and each of them the pause. `now` and `unix_now` are the same moment.
     pub fn take_memories(&mut self, now: Time, unix_now: UnixMs) -> Vec<(HostView, Memory)> {
         let mut changed = Vec::new();
         for (host, entry) in &mut self.hosts {
-            if entry.is_loaded && std::mem::take(&mut entry.is_dirty) {
-                let memory = entry.limiter.memory(now, unix_now);
-                changed.push((entry.view(*host, now), memory));
+            let door = entry.door.and_then(|door| self.doors.get(door));
+            if let Some(door) = door
+                && std::mem::take(&mut entry.is_dirty)
+            {
+                let view = entry.view(*host, Some(door), now);
+                changed.push((view, door.memory(now, unix_now)));
             }
         }
         changed
@@ -451,16 +494,17 @@ impl Scheduler {
         self.pages.is_used_up()
     }
 
-    /// Changes of limits since they were last taken, in order; [`MAX_CHANGES`] at most, the later ones are
+    /// Changes of limits since they were last taken, in order, each with the host whose limit it is; of
+    /// hosts that share one, that is the one that leads them ([`HostView::leader`]). [`MAX_CHANGES`] at most, the later ones are
     /// left out.
     pub fn take_changes(&mut self) -> Vec<(HostId, Change)> {
         std::mem::take(&mut self.changes)
     }
 
-    fn note_change(&mut self, host: HostId) {
-        if let Some(entry) = self.hosts.get_mut(&host) {
-            let change = entry.take_change();
-            push_change(&mut self.changes, host, change);
+    fn note_change(&mut self, id: DoorId) {
+        let change = self.doors.get_mut(id).and_then(Door::take_change);
+        if let Some(change) = change.filter(|_| self.changes.len() < MAX_CHANGES) {
+            self.changes.push((id.0, change));
         }
     }
 
@@ -480,17 +524,17 @@ impl Scheduler {
     pub fn hosts(&self, now: Time) -> impl Iterator<Item = HostView> {
         self.hosts
             .iter()
-            .map(move |(host, entry)| entry.view(*host, now))
+            .map(move |(host, entry)| self.view(*host, entry, now))
     }
 
     /// One host, as it stands.
     pub fn host(&self, host: HostId, now: Time) -> Option<HostView> {
-        self.hosts.get(&host).map(|entry| entry.view(host, now))
+        let entry = self.hosts.get(&host)?;
+        Some(self.view(host, entry, now))
     }
-}
 
-fn push_change(changes: &mut Vec<(HostId, Change)>, host: HostId, change: Option<Change>) {
-    if let Some(change) = change.filter(|_| changes.len() < MAX_CHANGES) {
-        changes.push((host, change));
+    fn view(&self, host: HostId, entry: &HostEntry, now: Time) -> HostView {
+        let door = entry.door.and_then(|door| self.doors.get(door));
+        entry.view(host, door, now)
     }
 }

@@ -65,7 +65,7 @@ impl Scheduler {
                 }
                 Some(Gate::Until(at)) => {
                     suspect.not_before = at;
-                    self.wake_host_at(host, at);
+                    self.wake_at(host, at, now);
                 }
                 Some(Gate::Open | Gate::Full) | None => {}
             }
@@ -83,12 +83,13 @@ impl Scheduler {
         if now < suspect.not_before {
             return Some(Gate::Until(suspect.not_before));
         }
-        let entry = self.hosts.get_mut(&row.host)?;
+        let is_busy = self.busy > 0;
+        let (_, door) = self.door_mut(row.host)?;
         // The politeness right is taken only by what starts at once.
-        Some(if self.busy > 0 {
-            entry.limiter.gate(now)
+        Some(if is_busy {
+            door.peek(now)
         } else {
-            entry.gate(now)
+            door.gate(now)
         })
     }
 

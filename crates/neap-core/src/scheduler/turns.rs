@@ -1,11 +1,12 @@
 //! How does a turn go, and where does it wait?
 //!
 //! A lane has at most one turn, and so has a host's robots file. It stands in the ring, or is parked at
-//! its host until that may be asked, or at its job until that has room for another page.
+//! its host's door until that may be asked, or at its job until that has room for another page.
 
+use super::door::{Demand, Door, DoorId};
 use super::host::HostEntry;
 use super::lane::Lane;
-use super::work::{Dispatch, Ready};
+use super::work::{Dispatch, Hold, Ready};
 use super::{LOST_TO_SUSPECT, MAX_BUFFERED, REMEMBERED_HOSTS, Scheduler};
 use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::Gate;
@@ -21,19 +22,24 @@ pub(super) enum Turn {
 impl Scheduler {
     // ---- into the ring ------------------------------------------------------------------------
 
-    /// Takes a request into memory, before fresh ones if it has waited long enough.
-    pub(super) fn take_up(&mut self, row: Ready, goes_first: bool) {
+    /// Takes a request into memory, if there is a place for it.
+    pub(super) fn take_up(&mut self, row: Ready) {
         let Some(lane) = self.lanes.get_mut(&(row.job, row.host)) else {
             return;
         };
-        if !self.owned.take(&row) {
+        let is_suspect = row.lost >= LOST_TO_SUSPECT;
+        if !(is_suspect || lane.has_place(&row)) || !self.owned.take(&row) {
             return;
         }
         self.buffered += 1;
-        if row.lost >= LOST_TO_SUSPECT {
+        if is_suspect {
             self.suspects.push(row);
-        } else {
-            lane.push(row, goes_first);
+            return;
+        }
+        let (host, is_fresh) = (row.host, !row.has_failed());
+        lane.push(row);
+        if let Some((_, door)) = self.door_mut(host) {
+            door.fresh += usize::from(is_fresh);
         }
     }
 
@@ -53,6 +59,8 @@ impl Scheduler {
         else {
             return;
         };
+        let door = entry.door.and_then(|door| self.doors.get(door));
+        let limit = door.map_or(0.0, |door| door.limiter.limit());
         if lane.is_over() {
             self.lanes.remove(&key);
             return;
@@ -64,7 +72,7 @@ impl Scheduler {
             }
             return;
         }
-        if lane.wants_refill(entry.limiter.limit() as usize) {
+        if lane.wants_refill(limit as usize) {
             lane.is_hungry = true;
             self.hungry.push_back(key);
         }
@@ -104,13 +112,22 @@ impl Scheduler {
             room.parked.push_back(host);
             return None;
         }
-        if !self.passes(Turn::Lane(job, host), host, now) {
+        let turn = Turn::Lane(job, host);
+        let has_only_retries = lane.has_only_retries();
+        let (id, door) = self.door_mut(host)?;
+        let may_retry = door.may_retry(now);
+        let fresh_first = may_retry.is_err() || door.is_only_probed();
+        if let (Err(at), true) = (may_retry, has_only_retries) {
+            door.parked.push(turn);
+            self.doors.wake_at(id, at, Hold::Budget);
             return None;
         }
-        let is_only_probed = self.is_only_probed(host);
+        if !self.passes(turn, host, now) {
+            return None;
+        }
         let lane = self.lanes.get_mut(&(job, host))?;
         lane.has_turn = false;
-        let request = if is_only_probed {
+        let request = if fresh_first {
             lane.pop_untried()?
         } else {
             lane.pop()?
@@ -118,11 +135,6 @@ impl Scheduler {
         let dispatch = self.start(request, false, now);
         self.feed(job, host);
         dispatch
-    }
-
-    fn is_only_probed(&self, host: HostId) -> bool {
-        let entry = self.hosts.get(&host);
-        entry.is_some_and(|entry| entry.limiter.only_probed_since().is_some())
     }
 
     fn robots_turn(&mut self, host: HostId, now: Time) -> Option<Dispatch> {
@@ -135,8 +147,9 @@ impl Scheduler {
             return None;
         }
         if let Some(at) = entry.robots_held_until(now) {
-            entry.parked.push(Turn::Robots(host));
-            self.wake_host_at(host, at);
+            let (id, door) = self.door_mut(host)?;
+            door.parked.push(Turn::Robots(host));
+            self.doors.wake_at(id, at, Hold::Robots);
             return None;
         }
         if !self.passes(Turn::Robots(host), host, now) {
@@ -145,39 +158,42 @@ impl Scheduler {
         let entry = self.hosts.get_mut(&host)?;
         entry.robots_has_turn = false;
         let job = entry.robots_asked()?;
-        let token = entry.start(host, now);
+        entry.start(now);
+        let (id, door) = self.door_mut(host)?;
+        let token = door.start(id, host, false, now);
         self.busy += 1;
         Some(Dispatch::Robots { host, job, token })
     }
 
-    /// Whether a host can take a request now; parks the turn there if not.
+    /// Whether a host can take a request now; parks the turn at its door if not.
     fn passes(&mut self, turn: Turn, host: HostId, now: Time) -> bool {
-        let Some(entry) = self.hosts.get_mut(&host) else {
+        let Some((_, door)) = self.door_mut(host) else {
             return false;
         };
-        match entry.gate(now) {
-            Gate::Open => true,
-            Gate::Full => {
-                entry.parked.push(turn);
-                false
-            }
-            Gate::Until(at) => {
-                entry.parked.push(turn);
-                self.wake_host_at(host, at);
-                false
-            }
+        let gate = door.gate(now);
+        if gate == Gate::Open {
+            return true;
         }
+        door.parked.push(turn);
+        if let Gate::Until(at) = gate {
+            self.wake_at(host, at, now);
+        }
+        false
     }
 
     /// Sends a request that was in memory.
     pub(super) fn start(&mut self, request: Ready, is_alone: bool, now: Time) -> Option<Dispatch> {
-        let host = request.host;
+        let (host, is_retry) = (request.host, request.has_failed());
         self.buffered -= 1;
         self.owned.dispatch(request.request);
         self.busy += 1;
         self.pages.reserve();
         self.jobs.get_mut(&request.job)?.pages.reserve();
-        let token = self.hosts.get_mut(&host)?.start(host, now);
+        self.hosts.get_mut(&host)?.start(now);
+        let (id, door) = self.door_mut(host)?;
+        // What is sent alone did not stand in a lane.
+        door.fresh -= usize::from(!is_retry && !is_alone);
+        let token = door.start(id, host, is_retry, now);
         Some(Dispatch::Request {
             request,
             token,
@@ -187,33 +203,101 @@ impl Scheduler {
 
     // ---- waiting ------------------------------------------------------------------------------
 
-    /// Has a host's turns try again at a time, if they do not earlier.
-    pub(super) fn wake_host_at(&mut self, host: HostId, at: Time) {
-        let Some(entry) = self.hosts.get_mut(&host) else {
+    /// Has the turns at a host's door try again at the time until which its gate is closed.
+    pub(super) fn wake_at(&mut self, host: HostId, at: Time, now: Time) {
+        if let Some((id, door)) = self.door_mut(host) {
+            let hold = door.hold(now);
+            self.doors.wake_at(id, at, hold);
+        }
+    }
+
+    pub(super) fn wake_doors(&mut self, now: Time) {
+        while let Some(door) = self.doors.pop_due(now) {
+            self.unpark(door);
+        }
+    }
+
+    /// Has all turns at a door try again.
+    pub(super) fn unpark(&mut self, id: DoorId) {
+        if let Some(door) = self.doors.get_mut(id) {
+            self.ring.extend(door.parked.drain(..));
+        }
+    }
+
+    pub(super) fn unpark_host(&mut self, host: HostId) {
+        if let Some((id, _)) = self.door_mut(host) {
+            self.unpark(id);
+        }
+    }
+
+    /// After a report: has the turns at a door try again if they may pass. With many hosts behind one
+    /// door, nearly all would go through the ring for nothing otherwise.
+    pub(super) fn let_in(&mut self, id: DoorId, now: Time) {
+        let Some(door) = self.doors.get(id) else {
             return;
         };
-        if entry.timer.is_some_and(|set| set <= at) {
-            return;
-        }
-        if let Some(later) = entry.timer.replace(at) {
-            self.timers.remove(&(later, host));
-        }
-        self.timers.insert((at, host));
-    }
-
-    pub(super) fn wake_hosts(&mut self, now: Time) {
-        while let Some((at, host)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, host));
-            if let Some(entry) = self.hosts.get_mut(&host) {
-                entry.timer = None;
+        match door.peek(now) {
+            Gate::Open => self.unpark(id),
+            Gate::Full => {}
+            Gate::Until(at) => {
+                let hold = door.hold(now);
+                if !door.parked.is_empty() {
+                    self.doors.wake_at(id, at, hold);
+                }
             }
-            self.unpark(host);
         }
     }
 
-    pub(super) fn unpark(&mut self, host: HostId) {
-        if let Some(entry) = self.hosts.get_mut(&host) {
-            self.ring.extend(entry.parked.drain(..));
+    // ---- doors --------------------------------------------------------------------------------
+
+    /// The door of a host, with its name.
+    pub(super) fn door_mut(&mut self, host: HostId) -> Option<(DoorId, &mut Door)> {
+        let id = self.hosts.get(&host)?.door?;
+        Some((id, self.doors.get_mut(id)?))
+    }
+
+    /// Has a host's door do what the host asks of it now, and all hosts of its domain share one if that is
+    /// asked.
+    pub(super) fn settle(&mut self, host: HostId) {
+        let Some(entry) = self.hosts.get(&host) else {
+            return;
+        };
+        let (demand, domain) = (entry.demand(), entry.domain.clone());
+        let is_sharing = entry.is_limited_by_domain();
+        let Some((id, door)) = self.door_mut(host) else {
+            return;
+        };
+        door.tighten(demand);
+        self.note_change(id);
+        if is_sharing {
+            for other in self.doors.share(&domain, id) {
+                self.retire(other);
+            }
+        }
+    }
+
+    /// Moves the hosts of a door to the one that it gives way to, once nothing is in flight behind it.
+    pub(super) fn retire(&mut self, id: DoorId) {
+        let Some((heir, old)) = self.doors.retire(id) else {
+            return;
+        };
+        self.ring.extend(old.parked);
+        for host in old.hosts {
+            if let Some(entry) = self.hosts.get_mut(&host) {
+                entry.door = Some(heir);
+                entry.is_dirty = true;
+            }
+            self.settle(host);
+        }
+    }
+
+    /// After a job left: asks of every door what the hosts behind it still want.
+    pub(super) fn loosen(&mut self) {
+        for (_, door) in self.doors.iter_mut() {
+            let hosts = door.hosts.iter().filter_map(|host| self.hosts.get(host));
+            if let Some(demand) = hosts.map(|entry| entry.demand()).reduce(Demand::and) {
+                door.set_demand(demand);
+            }
         }
     }
 
@@ -237,14 +321,26 @@ impl Scheduler {
     }
 
     pub(super) fn consider_giving_up(&mut self, host: HostId, now: Time) {
-        let Some(entry) = self.hosts.get_mut(&host) else {
+        let Some(entry) = self.hosts.get(&host) else {
+            return;
+        };
+        let Some(door) = entry.door.and_then(|door| self.doors.get(door)) else {
             return;
         };
         let lanes = &self.lanes;
         let is_busy = |job| lanes.get(&(job, host)).is_some_and(Lane::has_work);
         let needs_robots = !entry.jobs().any(|job| !entry.obeys(job) && is_busy(job));
-        if entry.is_beyond_hope(needs_robots, now) {
-            self.given_up.push_back(host);
+        let hopeless: Vec<HostId> = if door.is_beyond_hope(now) {
+            door.hosts.iter().copied().collect()
+        } else if entry.is_beyond_hope(needs_robots, door.hosts.len() > 1, now) {
+            vec![host]
+        } else {
+            Vec::new()
+        };
+        for host in hopeless {
+            if self.hosts.get_mut(&host).is_some_and(HostEntry::give_up) {
+                self.given_up.push_back(host);
+            }
         }
     }
 
@@ -256,16 +352,21 @@ impl Scheduler {
             self.drop_lane(job, host);
         }
         self.drop_suspects(|suspect| suspect.host == host);
-        self.unpark(host);
+        self.unpark_host(host);
     }
 
     /// Empties a lane. It is gone once its turn comes up, if it has one.
     pub(super) fn drop_lane(&mut self, job: JobId, host: HostId) {
+        let mut fresh = 0;
         if let Some(lane) = self.lanes.get_mut(&(job, host)) {
             for row in lane.clear() {
                 self.buffered -= 1;
+                fresh += usize::from(!row.has_failed());
                 self.owned.release(row.request);
             }
+        }
+        if let Some((_, door)) = self.door_mut(host) {
+            door.fresh -= fresh;
         }
         self.feed(job, host);
     }
@@ -279,8 +380,20 @@ impl Scheduler {
         let has_lane = |host: HostId, entry: &HostEntry| {
             entry.jobs().any(|job| lanes.contains_key(&(job, host)))
         };
+        let doors = &mut self.doors;
         self.hosts.retain(|host, entry| {
-            !entry.is_idle(now) || has_lane(*host, entry) || suspects.any(|row| row.host == *host)
+            let Some(id) = entry.door.filter(|_| entry.is_idle()) else {
+                return true;
+            };
+            // Others may keep a shared door busy; it is not forgotten then.
+            let is_door_idle = |door: &Door| door.hosts.len() > 1 || door.is_idle(now);
+            let is_kept = !doors.get(id).is_none_or(is_door_idle)
+                || has_lane(*host, entry)
+                || suspects.any(|row| row.host == *host);
+            if !is_kept {
+                doors.forget(*host, &entry.domain, id);
+            }
+            is_kept
         });
         self.forget_at = REMEMBERED_HOSTS.max(2 * self.hosts.len());
     }
@@ -295,8 +408,10 @@ mod tests {
 
     use super::*;
     use crate::CanonicalUrl;
+    use crate::job::LimitKey;
     use crate::limiter::{Signal, SignalKind};
     use crate::scheduler::{JobSettings, Position, Refill, Wake};
+    use crate::{Host, UnixMs};
 
     const JOB: JobId = JobId(1);
     const HOST: HostId = HostId(1);
@@ -307,6 +422,8 @@ mod tests {
         JobSettings {
             per_host: 16,
             spacing: Duration::ZERO,
+            key: LimitKey::Host,
+            retry_budget: Some(0.2),
             obeys_robots: false,
             crawl_delay_max: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
@@ -345,9 +462,14 @@ mod tests {
             scheduler.add_job(job, settings.clone());
             scheduler.handle_ready(job, HOST, row(job, HOST, job.0).position);
         }
-        scheduler.handle_host(HOST, None, None, Time::ZERO, crate::UnixMs(0));
+        load(&mut scheduler, HOST);
         let refills = std::iter::from_fn(|| scheduler.poll_refill()).collect();
         (scheduler, refills)
+    }
+
+    fn load(scheduler: &mut Scheduler, host: HostId) {
+        let name = Host::parse(&format!("http://h{host}.example")).unwrap();
+        scheduler.handle_host(host, &name, None, None, Time::ZERO, UnixMs(0));
     }
 
     fn bring(scheduler: &mut Scheduler, refill: &Refill, numbers: impl Iterator<Item = i64>) {
@@ -361,7 +483,9 @@ mod tests {
         assert!(scheduler.owned.is_empty(), "{:?}", scheduler.owned);
         assert_eq!((scheduler.buffered, scheduler.ordered), (0, 0));
         assert!(scheduler.ring.is_empty() && scheduler.hungry.is_empty());
-        assert!(scheduler.hosts.values().all(|host| host.parked.is_empty()));
+        let mut doors = scheduler.hosts.values().filter_map(|host| host.door);
+        let door = |id| scheduler.doors.get(id).unwrap();
+        assert!(doors.all(|id| door(id).parked.is_empty() && door(id).fresh == 0));
     }
 
     #[test]
@@ -377,10 +501,10 @@ mod tests {
         for millis in 0..3000 {
             let now = Time::from_micros(millis * 1000);
             while scheduler.poll_dispatch(now).is_some() {}
-            assert!(scheduler.timers.len() <= 1, "{:?}", scheduler.timers);
+            assert!(scheduler.doors.timer_count() <= 1, "{:?}", scheduler.doors);
             assert_eq!(
-                scheduler.hosts[&HOST].timer.is_some(),
-                !scheduler.timers.is_empty()
+                scheduler.doors.get(DoorId(HOST)).unwrap().timer.is_some(),
+                scheduler.doors.next_timer().is_some()
             );
         }
         assert!(scheduler.busy() >= 2);
@@ -390,13 +514,14 @@ mod tests {
     fn the_earliest_of_two_times_wakes_a_host() {
         let (mut scheduler, _) = with_jobs(1, &settings());
         for seconds in [5.0, 1.0, 9.0] {
-            scheduler.wake_host_at(HOST, Time::from_secs_f64(seconds));
+            let at = Time::from_secs_f64(seconds);
+            scheduler.doors.wake_at(DoorId(HOST), at, Hold::Pace);
         }
         assert_eq!(
             scheduler.poll_timeout(),
-            Some((Time::from_secs_f64(1.0), Wake::Host(HOST)))
+            Some((Time::from_secs_f64(1.0), Wake::Host(HOST, Hold::Pace)))
         );
-        scheduler.wake_hosts(Time::from_secs_f64(1.0));
+        scheduler.wake_doors(Time::from_secs_f64(1.0));
         assert_eq!(scheduler.poll_timeout(), None);
     }
 
@@ -417,7 +542,7 @@ mod tests {
         for (number, (job, host)) in (1..).zip(lanes) {
             let host = HostId(host);
             scheduler.handle_ready(job, host, row(job, host, number).position);
-            scheduler.handle_host(host, None, None, Time::ZERO, crate::UnixMs(0));
+            load(&mut scheduler, host);
             let refill = scheduler.poll_refill().unwrap();
             bring(&mut scheduler, &refill, std::iter::once(number));
         }
@@ -540,7 +665,7 @@ mod tests {
         for number in 1..=3 * REMEMBERED_HOSTS as i64 {
             let host = HostId(number);
             scheduler.handle_ready(JOB, host, row(JOB, host, number).position);
-            scheduler.handle_host(host, None, None, Time::ZERO, crate::UnixMs(0));
+            load(&mut scheduler, host);
             let refill = scheduler.poll_refill().unwrap();
             bring(&mut scheduler, &refill, number..=number);
             let now = Time::from_micros(number as u64 * 1000);
@@ -558,7 +683,7 @@ mod tests {
                 scheduler.handle_worker_free();
             }
             if number % 100 == 0 {
-                scheduler.take_memories(now, crate::UnixMs(0));
+                scheduler.take_memories(now, UnixMs(0));
             }
             most = most.max(scheduler.hosts.len());
         }

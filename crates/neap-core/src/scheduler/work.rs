@@ -1,5 +1,6 @@
 //! What does the scheduler exchange with the store and with the workers?
 
+use super::door::DoorId;
 use crate::canonical::CanonicalUrl;
 use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::Permit;
@@ -49,6 +50,13 @@ pub struct Ready {
     pub position: Position,
 }
 
+impl Ready {
+    /// Whether it was asked before and failed, so that asking it now is a retry.
+    pub fn has_failed(&self) -> bool {
+        self.charged + self.deferrals > 0
+    }
+}
+
 /// A read of ready requests from the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refill {
@@ -68,6 +76,7 @@ pub struct Refill {
 pub struct Token {
     /// The host that it is for.
     pub host: HostId,
+    pub(super) door: DoorId,
     pub(super) permit: Permit,
 }
 
@@ -97,8 +106,34 @@ pub enum Dispatch {
 /// What the scheduler waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A host that is held: by its delay, a pause it asked for, or between two probes.
-    Host(HostId),
+    /// A host that may be asked again then, and what keeps it until then. Of hosts that share their
+    /// limits, the one that leads them.
+    Host(HostId, Hold),
     /// A request that failed and becomes due.
     RetryDue,
+}
+
+/// What keeps a host from being asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Its delay, its rate, or its limit: it is asked steadily, only not faster.
+    Pace,
+    /// It asked for a pause.
+    Pause,
+    /// It does nothing but fail and is only probed.
+    Probe,
+    /// Its robots file cannot be had, and is asked for again then.
+    Robots,
+    /// Only retries are left for it, and they flow slowly.
+    Budget,
+}
+
+impl Hold {
+    /// Whether a host that is held so has trouble, and is not just asked at its pace.
+    pub const fn is_trouble(self) -> bool {
+        match self {
+            Hold::Pause | Hold::Probe | Hold::Robots => true,
+            Hold::Pace | Hold::Budget => false,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use neap_core::JobId;
+use neap_core::job::LimitKey;
 use neap_core::scheduler::JobSettings;
 use proptest::prelude::*;
 
@@ -45,8 +46,11 @@ fn hosts() -> impl Strategy<Value = Host> {
         Just(Robots::UnreachableUntil(12.0)),
     ];
     let outage = prop::option::of((0.0..3.0, 3.0..9.0));
-    (1u32..8, 1u64..400, robots, outage).prop_map(|(capacity, service_ms, robots, outage)| Host {
+    let domain = prop::option::of(Just("shop.example"));
+    let host = (1u32..8, 1u64..400, robots, outage, domain);
+    host.prop_map(|(capacity, service_ms, robots, outage, domain)| Host {
         outage,
+        domain,
         ..Host::new(capacity, service_ms).with_robots(robots)
     })
 }
@@ -54,18 +58,22 @@ fn hosts() -> impl Strategy<Value = Host> {
 fn jobs(hosts: i64) -> impl Strategy<Value = (JobSettings, Vec<Spec>)> {
     let input = prop::collection::vec(specs(hosts), 1..30);
     let spacing = prop_oneof![Just(0), 1u64..100];
-    (any::<bool>(), 1u32..8, spacing, input).prop_map(|(obeys_robots, per_host, spacing, input)| {
-        let spacing = Duration::from_millis(spacing);
-        (
-            JobSettings {
+    let key = prop_oneof![Just(LimitKey::Host), Just(LimitKey::Domain)];
+    let retry_budget = prop::option::of(0.0f64..1.0);
+    let asks = (any::<bool>(), 1u32..8, spacing, key, retry_budget, input);
+    asks.prop_map(
+        |(obeys_robots, per_host, spacing, key, retry_budget, input)| {
+            let settings = JobSettings {
                 obeys_robots,
                 per_host,
-                spacing,
+                spacing: Duration::from_millis(spacing),
+                key,
+                retry_budget,
                 ..job()
-            },
-            input,
-        )
-    })
+            };
+            (settings, input)
+        },
+    )
 }
 
 fn in_all(specs: &[Spec]) -> usize {

@@ -167,7 +167,7 @@ fn memory_is_bounded_whatever_the_number_of_hosts() {
     for host in 1..=HOSTS {
         scheduler.handle_ready(job_id, HostId(host), row(host, 1).position);
         assert_eq!(scheduler.poll_load(), Some(HostId(host)));
-        scheduler.handle_host(HostId(host), None, None, Time::ZERO, neap_core::UnixMs(0));
+        load(&mut scheduler, HostId(host));
         let refills: Vec<_> = std::iter::from_fn(|| scheduler.poll_refill()).collect();
         for refill in refills {
             let from = refill.after.request.0 + 1;
@@ -202,12 +202,17 @@ fn what_is_asked_of_the_store_fits_into_memory_before_any_of_it_came() {
     scheduler.add_job(JobId(1), job());
     for host in 1..=4_000 {
         scheduler.handle_ready(JobId(1), HostId(host), ready(host, 1).position);
-        scheduler.handle_host(HostId(host), None, None, Time::ZERO, neap_core::UnixMs(0));
+        load(&mut scheduler, HostId(host));
     }
     let asked: usize = std::iter::from_fn(|| scheduler.poll_refill())
         .map(|r| r.count)
         .sum();
     assert!((4_000..=MAX_BUFFERED).contains(&asked), "{asked}");
+}
+
+fn load(scheduler: &mut Scheduler, host: HostId) {
+    let name = neap_core::Host::parse(&format!("http://h{host}.example")).expect("a plain host");
+    scheduler.handle_host(host, &name, None, None, Time::ZERO, neap_core::UnixMs(0));
 }
 
 fn ready(host: i64, number: i64) -> Ready {

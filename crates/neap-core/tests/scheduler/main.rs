@@ -1,10 +1,12 @@
 //! Does a run keep its promises, whatever hosts and store do?
 
+mod domains;
 mod ending;
 mod failing;
 mod fairness;
 mod limits;
 mod pages;
+mod retries;
 mod robots;
 #[path = "../support/mod.rs"]
 mod support;

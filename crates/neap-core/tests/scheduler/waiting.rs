@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use neap_core::scheduler::{JobSettings, Wake};
+use neap_core::scheduler::{Hold, JobSettings, Wake};
 use neap_core::{HostId, RequestId};
 
 use super::pages;
@@ -108,7 +108,7 @@ fn waiting_has_a_time_and_a_reason() {
     world.add_job(1, JobSettings { spacing, ..job() }, pages(1, 2));
     world.run_until(|world| world.scheduler.busy() == 0 && world.sent.len() == 1);
     let (at, wake) = world.wake().expect("the second request waits");
-    assert_eq!(wake, Wake::Host(HostId(1)));
+    assert_eq!(wake, Wake::Host(HostId(1), Hold::Pace));
     let wait = at.since(world.sent[0].at).as_secs_f64();
     assert!((7.0..7.001).contains(&wait), "{wait}");
 

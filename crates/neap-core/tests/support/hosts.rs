@@ -14,8 +14,15 @@ pub(crate) struct Host {
     pub(crate) service: Duration,
     /// From and to, seconds: 502 to everything.
     pub(crate) outage: Option<(f64, f64)>,
+    /// From and to, seconds, and the pause that is asked for: 503 with `Retry-After` to everything.
+    pub(crate) pause: Option<(f64, f64, Duration)>,
     /// Nobody listens.
     pub(crate) is_dead: bool,
+    /// The domain that it belongs to; one of its own if `None`.
+    pub(crate) domain: Option<&'static str>,
+    /// One request in so many is answered with 502, whatever the load; 0 for none.
+    pub(crate) fails_each: u32,
+    pub(crate) answered: u32,
     pub(crate) robots: Robots,
     /// Requests that it works on.
     pub(crate) serving: u32,
@@ -35,6 +42,7 @@ pub(crate) enum Robots {
 pub(crate) struct Reply {
     pub(crate) result: Result<u16, FailureKind>,
     pub(crate) takes: Duration,
+    pub(crate) retry_after: Option<Duration>,
     /// It takes up one of the host's places until it is there.
     pub(crate) is_served: bool,
 }
@@ -45,7 +53,11 @@ impl Host {
             capacity,
             service: Duration::from_millis(service_ms),
             outage: None,
+            pause: None,
             is_dead: false,
+            domain: None,
+            fails_each: 0,
+            answered: 0,
             robots: Robots::Absent,
             serving: 0,
         }
@@ -61,6 +73,20 @@ impl Host {
     pub(crate) fn with_outage(self, from: f64, to: f64) -> Host {
         Host {
             outage: Some((from, to)),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_pause(self, from: f64, to: f64, pause: Duration) -> Host {
+        Host {
+            pause: Some((from, to, pause)),
+            ..self
+        }
+    }
+
+    pub(crate) fn of_domain(self, domain: &'static str) -> Host {
+        Host {
+            domain: Some(domain),
             ..self
         }
     }
@@ -111,13 +137,28 @@ impl Host {
             return Reply {
                 result,
                 takes,
+                retry_after: None,
                 is_served: false,
             };
         }
-        if is_out || self.serving >= self.capacity {
+        if let Some((from, to, pause)) = self.pause
+            && from <= now
+            && now < to
+        {
+            return Reply {
+                result: Ok(503),
+                takes,
+                retry_after: Some(pause),
+                is_served: false,
+            };
+        }
+        self.answered += 1;
+        let is_unlucky = self.fails_each > 0 && self.answered.is_multiple_of(self.fails_each);
+        if is_out || is_unlucky || self.serving >= self.capacity {
             return Reply {
                 result: Ok(502),
                 takes,
+                retry_after: None,
                 is_served: false,
             };
         }
@@ -125,6 +166,7 @@ impl Host {
         Reply {
             result: Ok(status),
             takes: self.service,
+            retry_after: None,
             is_served: true,
         }
     }

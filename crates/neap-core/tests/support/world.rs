@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use neap_core::classify::{Judgement, Outcome, classify};
-use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Timings};
-use neap_core::job::Retry;
+use neap_core::exchange::{Answer, Exchange, Failure, Timings};
+use neap_core::job::{LimitKey, Retry};
 use neap_core::limiter::Signal;
 use neap_core::scheduler::{
     Dispatch, JobSettings, MAX_BUFFERED, Position, Ready, Refill, Scheduler, Token, Wake,
@@ -20,7 +20,7 @@ use neap_core::{HostId, JobId, RequestId, Time};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::hosts::{Host, Robots};
+use super::hosts::{Host, Reply, Robots};
 use super::store::{Spec, State, Store};
 
 /// A moment, in seconds.
@@ -33,6 +33,8 @@ pub(crate) fn job() -> JobSettings {
     JobSettings {
         per_host: 16,
         spacing: Duration::ZERO,
+        key: LimitKey::Host,
+        retry_budget: Some(0.2),
         obeys_robots: false,
         crawl_delay_max: Duration::from_secs(30),
         give_up_after: Duration::from_secs(600),
@@ -60,6 +62,8 @@ pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) sent: Vec<Sent>,
     pub(crate) given_up: Vec<HostId>,
+    /// Hosts that were only probed at some time.
+    pub(crate) probed: BTreeSet<HostId>,
     pub(crate) robots_asked: Vec<(Time, HostId)>,
     /// Pages in the sense of `crawl.max_pages`.
     pub(crate) pages: BTreeMap<JobId, u64>,
@@ -78,6 +82,8 @@ pub(crate) struct World {
     dice: SmallRng,
     events: BTreeMap<(Time, u64), Event>,
     number: u64,
+    /// A second, and how often nothing but the time woke the run in it.
+    wakes: (u64, u32),
     write_at: Time,
     tell_at: Time,
     /// Longest time that the store takes, in milliseconds.
@@ -120,6 +126,7 @@ impl World {
             now: Time::ZERO,
             sent: Vec::new(),
             given_up: Vec::new(),
+            probed: BTreeSet::new(),
             robots_asked: Vec::new(),
             pages: BTreeMap::new(),
             most_in_flight: BTreeMap::new(),
@@ -136,6 +143,7 @@ impl World {
             dice: SmallRng::seed_from_u64(seed),
             events: BTreeMap::new(),
             number: 0,
+            wakes: (0, 0),
             write_at: Time::ZERO,
             tell_at: Time::ZERO,
             store_ms: 20,
@@ -175,6 +183,7 @@ impl World {
                 );
             };
             let is_event = event.is_some_and(|at| at <= next);
+            self.count_wake(next);
             steps_in_place = if next > self.now || is_event {
                 0
             } else {
@@ -201,6 +210,13 @@ impl World {
         }
     }
 
+    /// What a host is called.
+    pub(crate) fn name(&self, host: HostId) -> neap_core::Host {
+        let domain = self.hosts[&host].domain.unwrap_or("example");
+        let name = format!("http://h{host}.{domain}");
+        neap_core::Host::parse(&name).expect("a plain host")
+    }
+
     pub(crate) fn wake(&self) -> Option<(Time, Wake)> {
         self.scheduler.poll_timeout()
     }
@@ -221,6 +237,21 @@ impl World {
         self.sent
             .iter()
             .filter(move |s| s.host == HostId(host) && s.request.is_some())
+    }
+
+    /// Checks that a run in which nothing is to do looks up a few times a second only.
+    fn count_wake(&mut self, next: Time) {
+        let second = next.as_micros() / 1_000_000;
+        if second != self.wakes.0 {
+            self.wakes = (second, 0);
+        }
+        let is_idle = self.events.is_empty() && self.scheduler.busy() == 0;
+        self.wakes.1 += u32::from(is_idle);
+        let most = 25 * self.hosts.len() as u32;
+        assert!(
+            self.wakes.1 <= most,
+            "looks up too often at second {second}"
+        );
     }
 
     // ---- decisions ----------------------------------------------------------------------------
@@ -282,12 +313,7 @@ impl World {
                 self.robots_asked.push((self.now, host));
                 let model = self.hosts.get_mut(&host).expect("every host is modelled");
                 let reply = model.answer_robots(self.now);
-                let event = Event::Answered(
-                    None,
-                    token,
-                    exchange(reply.result, reply.takes),
-                    reply.is_served,
-                );
+                let event = Event::Answered(None, token, exchange(reply), reply.is_served);
                 self.at(self.now + reply.takes, event);
             }
             Dispatch::Request { request, token, .. } => self.write(Write::Lease(request, token)),
@@ -306,6 +332,7 @@ impl World {
             *in_flight <= self.jobs[&job].per_host,
             "host {host} is over its ceiling"
         );
+        self.check_group(host, job);
         let obeys = self.jobs[&job].obeys_robots;
         assert!(
             !is_robots || obeys,
@@ -314,6 +341,25 @@ impl World {
         assert!(
             is_robots || !obeys || self.robots_known.contains(&host),
             "robots come first"
+        );
+    }
+
+    /// Checks that hosts which share a limit keep it together.
+    fn check_group(&self, host: HostId, job: JobId) {
+        if self.hosts[&host].domain.is_none() {
+            return;
+        }
+        let leader = |host| self.scheduler.host(host, self.now).map(|view| view.leader);
+        let ours = leader(host);
+        let sharing = self
+            .in_flight
+            .iter()
+            .filter(|(host, _)| leader(**host) == ours);
+        let together: u32 = sharing.map(|(_, count)| *count).sum();
+        let most = self.jobs[&job].per_host;
+        assert!(
+            together <= most,
+            "{host} and those that share with it are over their ceiling"
         );
     }
 
@@ -335,8 +381,10 @@ impl World {
             Event::Promoted(rows) => self.scheduler.handle_promoted(rows),
             Event::NextDue(due) => self.scheduler.handle_next_due(due),
             Event::Loaded(host) => {
+                let name = self.name(host);
+                let unix_now = neap_core::UnixMs(self.now.as_micros() as i64 / 1000);
                 self.scheduler
-                    .handle_host(host, None, None, self.now, neap_core::UnixMs(0))
+                    .handle_host(host, &name, None, None, self.now, unix_now);
             }
             Event::Leased(request, token) => self.exchange(request, token),
             Event::Refused(request, token) => {
@@ -380,14 +428,14 @@ impl World {
             .expect("every host is modelled");
         let tries = request.charged + request.deferrals;
         let reply = model.answer(kind, tries, self.now);
-        let exchange = exchange(reply.result, reply.takes);
+        let exchange = exchange(reply);
         let event = Event::Answered(Some(request), token, exchange, reply.is_served);
         self.at(self.now + reply.takes, event);
     }
 
     fn conclude(&mut self, request: Ready, token: Token, exchange: &Exchange) {
         let is_retry = request.charged + request.deferrals > 0;
-        let judgement = classify(exchange, None, is_retry);
+        let judgement = classify(exchange, asked_to_wait(exchange), is_retry);
         let is_failing = self.come_back(token, judgement.signal);
         let history = History {
             charged: request.charged,
@@ -402,7 +450,7 @@ impl World {
 
     fn conclude_robots(&mut self, token: Token, exchange: &Exchange) {
         let host = token.host;
-        let judgement: Judgement = classify(exchange, None, false);
+        let judgement: Judgement = classify(exchange, asked_to_wait(exchange), false);
         self.come_back(token, judgement.signal);
         match &exchange.result {
             Ok(answer) if answer.status < 500 => {
@@ -422,9 +470,14 @@ impl World {
     }
 
     fn come_back(&mut self, token: Token, signal: Signal) -> bool {
-        *self.in_flight.get_mut(&token.host).expect("it was sent") -= 1;
-        self.scheduler
-            .handle_report(token, signal, self.now, &mut self.dice)
+        let host = token.host;
+        *self.in_flight.get_mut(&host).expect("it was sent") -= 1;
+        let dice = &mut self.dice;
+        let is_failing = self.scheduler.handle_report(token, signal, self.now, dice);
+        if is_failing {
+            self.probed.insert(host);
+        }
+        is_failing
     }
 
     // ---- the store's queue --------------------------------------------------------------------
@@ -487,8 +540,17 @@ impl World {
     }
 }
 
-fn exchange(result: Result<u16, FailureKind>, took: Duration) -> Box<Exchange> {
+fn asked_to_wait(exchange: &Exchange) -> Option<Duration> {
+    let seconds = exchange.result.as_ref().ok()?.header("retry-after")?;
+    Some(Duration::from_secs(seconds.parse().expect("a number")))
+}
+
+fn exchange(reply: Reply) -> Box<Exchange> {
+    let (result, took) = (reply.result, reply.takes);
     let mut headers = HeaderMap::new();
+    if let Some(pause) = reply.retry_after {
+        headers.insert(http::header::RETRY_AFTER, pause.as_secs().into());
+    }
     if result == Ok(301) {
         headers.insert(
             http::header::LOCATION,

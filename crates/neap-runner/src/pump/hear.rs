@@ -142,10 +142,10 @@ impl Pump {
             .robots
             .filter(|answer| answer.expires > desk.clock.unix());
         let robots = fresh.map(|answer| self.rules.learn(&answer, self.jobs.values()));
-        self.names.insert(row.host, row.name);
         let (now, unix_now) = (desk.clock.now(), desk.clock.unix());
         let scheduler = &mut desk.state().scheduler;
-        scheduler.handle_host(row.host, memory, robots, now, unix_now);
+        scheduler.handle_host(row.host, &row.name, memory, robots, now, unix_now);
+        self.names.insert(row.host, row.name);
     }
 
     /// Leaves out what robots files forbid, and has it noted.

@@ -214,6 +214,9 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             .text("limits.per_host_rate", values::rate)
             .or(default.per_host_rate),
         delay: reader.duration("limits.delay", Duration::ZERO..=LONGEST, default.delay),
+        key: reader
+            .text("limits.key", |text| values::word(text, &values::LIMIT_KEYS))
+            .unwrap_or(default.key),
     }
 }
 
@@ -243,6 +246,7 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
         base: reader.duration("retry.base", SHORTEST..=LONGEST, default.base),
         max: reader.duration("retry.max", SHORTEST..=LONGEST, default.max),
         jitter: jitter.unwrap_or(default.jitter),
+        budget: reader.share("retry.budget", default.budget),
     }
 }
 

@@ -13,7 +13,7 @@ use neap_core::job::{
 };
 use neap_core::scope::Pattern;
 
-use super::values::{BODIES, JITTERS, ROBOTS_MODES, SCOPES, word_for};
+use super::values::{BODIES, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for};
 use crate::print::escape::for_terminal;
 
 /// What differs between the stored job and the file, one line a key: `limits.delay: 0s -> 2s`.
@@ -90,6 +90,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 per_host,
                 per_host_rate,
                 delay,
+                key,
             },
         retry:
             Retry {
@@ -98,6 +99,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 base,
                 max,
                 jitter,
+                budget,
             },
         robots: Robots {
             mode,
@@ -141,11 +143,16 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             per_host_rate.map_or_else(no_limit, rate_text),
         ),
         ("limits.delay", duration_text(*delay)),
+        ("limits.key", word_for(*key, &LIMIT_KEYS).to_owned()),
         ("retry.attempts", attempts.to_string()),
         ("retry.statuses", format!("{statuses:?}")),
         ("retry.base", duration_text(*base)),
         ("retry.max", duration_text(*max)),
         ("retry.jitter", word_for(*jitter, &JITTERS).to_owned()),
+        (
+            "retry.budget",
+            budget.map_or_else(|| "none".to_owned(), |share| share.to_string()),
+        ),
         ("robots.mode", word_for(*mode, &ROBOTS_MODES).to_owned()),
         ("robots.crawl_delay_max", duration_text(*crawl_delay_max)),
         ("adaptive.give_up_after", duration_text(*give_up_after)),

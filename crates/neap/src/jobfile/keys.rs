@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 31] = [
+pub(super) const KEYS: [&str; 33] = [
     "neap",
     "name",
     "description",
@@ -26,11 +26,13 @@ pub(super) const KEYS: [&str; 31] = [
     "limits.per_host",
     "limits.per_host_rate",
     "limits.delay",
+    "limits.key",
     "retry.attempts",
     "retry.statuses",
     "retry.base",
     "retry.max",
     "retry.jitter",
+    "retry.budget",
     "robots.mode",
     "robots.crawl_delay_max",
     "adaptive.give_up_after",

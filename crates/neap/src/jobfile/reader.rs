@@ -91,6 +91,30 @@ impl Reader<'_> {
         size.unwrap_or(default)
     }
 
+    /// A share between 0 and 1, or the word `none` for no limit.
+    pub(super) fn share(&mut self, key: &str, default: Option<f64>) -> Option<f64> {
+        let share = self.value(key, |value| {
+            let written = match value {
+                DeValue::Integer(digits) => digits.as_str(),
+                DeValue::Float(digits) => digits.as_str(),
+                DeValue::String(text) if text == "none" => return Ok(None),
+                DeValue::String(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)
+                | DeValue::Table(_) => {
+                    let help = "write a number from 0 to 1, or \"none\"";
+                    return Err(expected("a share", value).help(help));
+                }
+            };
+            match written.parse() {
+                Ok(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
+                Ok(_) | Err(_) => Err(Complaint::new(format!("{written} is out of range: 0 to 1"))),
+            }
+        });
+        share.unwrap_or(default)
+    }
+
     /// An array of texts, each understood by `read`; empty if the key is missing.
     pub(super) fn texts<T>(
         &mut self,

@@ -95,12 +95,16 @@ fn every_key_takes_its_good_value() {
         ("limits.per_host", "1024", "1024"),
         ("limits.per_host_rate", "'100/m'", "100/m"),
         ("limits.delay", "'1d'", "24h"),
+        ("limits.key", "'domain'", "domain"),
         ("retry.attempts", "100", "100"),
         ("retry.statuses", "[429, 0x1f6, 999]", "[429, 502, 999]"),
         ("retry.statuses", "[]", "[]"),
         ("retry.base", "'250ms'", "250ms"),
         ("retry.max", "'1h'", "1h"),
         ("retry.jitter", "'equal'", "equal"),
+        ("retry.budget", "0.05", "0.05"),
+        ("retry.budget", "1", "1"),
+        ("retry.budget", "'none'", "none"),
         ("robots.mode", "'off'", "off"),
         ("robots.crawl_delay_max", "'10s'", "10s"),
         ("adaptive.give_up_after", "'2h'", "2h"),
@@ -256,6 +260,11 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ("limits.delay", "2", "expected a string, found an integer"),
         ("limits.delay", "'31d'", "744h is out of range: 0s to 720h"),
         (
+            "limits.key",
+            "'site'",
+            "unknown value `site`, expected one of `host`, `domain`",
+        ),
+        (
             "retry.attempts",
             "'3'",
             "expected an integer, found a string",
@@ -273,6 +282,11 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ("retry.max", "'1 month'", "months and years differ"),
         ("retry.jitter", "1", "expected a string, found an integer"),
         ("retry.jitter", "'ful'", "unknown value `ful`"),
+        ("retry.budget", "1.5", "1.5 is out of range: 0 to 1"),
+        ("retry.budget", "-1", "-1 is out of range: 0 to 1"),
+        ("retry.budget", "nan", "out of range: 0 to 1"),
+        ("retry.budget", "true", "expected a share, found a boolean"),
+        ("retry.budget", "'20%'", "write a number from 0 to 1"),
         ("robots.mode", "false", "expected a string, found a boolean"),
         (
             "robots.mode",
@@ -732,7 +746,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
     let text = "neap = 1\nname = 'n'\ndescription = 'new'\n[input]\nurls = ['http://a.example/', 'http://b.example/']\nfiles = ['f']\n\
         [crawl]\nscope = 'host'\ninclude = ['/p/*']\nexclude = ['/q']\nmax_depth = 3\nmax_pages = 10\n\
         [identity]\nuser_agent = 'B/1'\nheaders = { x-a = '1' }\n\
-        [limits]\ndelay = '2s'\nper_host_rate = '5/s'\n[retry]\nattempts = 3\n[robots]\nmode = 'off'\n\
+        [limits]\ndelay = '2s'\nper_host_rate = '5/s'\nkey = 'domain'\n[retry]\nattempts = 3\nbudget = 'none'\n[robots]\nmode = 'off'\n\
         [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\n";
     let new = read_job(text, &[]).unwrap().job;
     let Changes { at_once, refused } = compare(&stored, &new);
@@ -744,7 +758,9 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
             "request.max_body: 16 MiB -> 1 MiB",
             "limits.per_host_rate: no limit -> 5/s",
             "limits.delay: 0s -> 2s",
+            "limits.key: host -> domain",
             "retry.attempts: 6 -> 3",
+            "retry.budget: 0.2 -> none",
             "robots.mode: obey -> off",
             "adaptive.give_up_after: 10m -> 1h",
             "store.bodies: all -> none",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use neap_core::canonical::CanonicalUrl;
-use neap_core::job::{Bodies, Jitter, Rate, RobotsMode};
+use neap_core::job::{Bodies, Jitter, LimitKey, Rate, RobotsMode};
 use neap_core::scope::{Pattern, ScopeKind};
 use url::Url;
 
@@ -232,6 +232,10 @@ pub(super) const JITTERS: [(&str, Jitter); 3] = [
     ("equal", Jitter::Equal),
     ("none", Jitter::None),
 ];
+
+/// The words of `limits.key`.
+pub(super) const LIMIT_KEYS: [(&str, LimitKey); 2] =
+    [("host", LimitKey::Host), ("domain", LimitKey::Domain)];
 
 /// The words of `robots.mode`.
 pub(super) const ROBOTS_MODES: [(&str, RobotsMode); 2] =
