@@ -27,6 +27,8 @@ CREATE TABLE jobs (
   skipped      INTEGER NOT NULL DEFAULT 0,
   -- Done requests whose answer was no redirect; what crawl.max_pages counts.
   pages        INTEGER NOT NULL DEFAULT 0,
+  -- Of those, pages with a status below 300 or 304: what the job got.
+  fetched      INTEGER NOT NULL DEFAULT 0,
   state_name   TEXT GENERATED ALWAYS AS
     (CASE state WHEN 0 THEN 'unfinished' WHEN 1 THEN 'finished' ELSE 'replaced' END) VIRTUAL,
   UNIQUE (name, round)
@@ -131,10 +133,17 @@ CREATE TABLE requests (
   UNIQUE (host_id, fingerprint)
 ) STRICT;
 CREATE INDEX requests_ready   ON requests (host_id, job_id, priority, due_ms) WHERE state = 0;
-CREATE INDEX requests_waiting ON requests (due_ms, host_id) WHERE state = 4;
+CREATE INDEX requests_waiting ON requests (job_id, due_ms, host_id) WHERE state = 4;
 CREATE INDEX requests_failed  ON requests (host_id) WHERE state = 3;
 CREATE INDEX requests_skipped ON requests (job_id) WHERE state = 5;
 CREATE INDEX requests_hop     ON requests (host_id, fingerprint) WHERE is_hop = 1;
+
+-- The hosts of a job's input URLs.
+CREATE TABLE input_hosts (
+  job_id  INTEGER NOT NULL REFERENCES jobs (job_id),
+  host_id INTEGER NOT NULL REFERENCES hosts (host_id),
+  PRIMARY KEY (job_id, host_id)
+) STRICT, WITHOUT ROWID;
 
 -- Requests that a run has sent and not recorded.
 CREATE TABLE in_flight (
@@ -296,8 +305,10 @@ SELECT
   count(*) AS answers,
   count(DISTINCT a.request_id) AS requests,
   round(1.0 * count(*) / max(h.attempts, 1), 4) AS share_of_attempts,
+  -- Requests that were given up, whatever for in the end, and had such an answer.
   (SELECT count(*) FROM requests r
-   WHERE r.state = 3 AND r.host_id = a.host_id AND r.cause = a.cause) AS pages_lost,
+   WHERE r.state = 3 AND r.host_id = a.host_id AND EXISTS (SELECT 1 FROM attempts x
+     WHERE x.request_id = r.request_id AND x.outcome = 6 AND x.cause = a.cause)) AS pages_lost,
   strftime('%Y-%m-%dT%H:%M:%fZ', min(a.started_ms) / 1000.0, 'unixepoch') AS first_at,
   strftime('%Y-%m-%dT%H:%M:%fZ', max(a.started_ms) / 1000.0, 'unixepoch') AS last_at
 FROM attempts a

@@ -24,11 +24,9 @@ pub enum Command {
     Refill(Refill),
     /// Marks requests as in flight. Answered by [`Event::Leased`], after which they may be sent.
     Lease(Vec<Lease>),
-    /// Takes requests out of flight that were never sent. Answered by [`Event::Released`].
-    Release(Vec<RequestId>),
     /// Records an attempt and all that follows from it. Answered by [`Event::Recorded`].
     Record(Box<Record>),
-    /// Makes requests ready whose wait is over. Answered by [`Event::Promoted`].
+    /// Makes requests of opened jobs ready whose wait is over. Answered by [`Event::Promoted`].
     Promote {
         /// Requests due at or before this are promoted.
         now: UnixMs,
@@ -43,7 +41,8 @@ pub enum Command {
     HostMemory(Vec<HostMemory>),
     /// Keeps how limits went; the newest [`KEPT_CHANGES`] of each host.
     LimitChanges(Vec<LimitChange>),
-    /// Fails every open request of a host that is not in flight. Answered by [`Event::HostFailed`].
+    /// Fails every open request of a host that is not in flight. Millions of them take several
+    /// transactions, with other commands in between; answered by [`Event::HostFailed`] after the last.
     FailHost {
         /// The host.
         host: HostId,
@@ -52,7 +51,8 @@ pub enum Command {
         /// Why, in one word for SQL.
         cause: String,
     },
-    /// Skips every open request of a job that is not in flight. Answered by [`Event::RestSkipped`].
+    /// Skips every open request of a job that is not in flight, as [`Command::FailHost`] does. Answered
+    /// by [`Event::RestSkipped`].
     SkipRest {
         /// The job.
         job: JobId,
@@ -282,8 +282,6 @@ pub enum Event {
         /// These are not: they were not ready any more.
         refused: Vec<RequestId>,
     },
-    /// These are not in flight any more, and ready.
-    Released(Vec<RequestId>),
     /// An attempt is recorded.
     Recorded(Recorded),
     /// A host has new ready requests of a job; once for each host, job and batch.
@@ -292,12 +290,10 @@ pub enum Event {
     Promoted(Vec<Ready>),
     /// How far a job is now; after each batch that changed it, and with [`Command::OpenJob`].
     Counts(JobId, Counts),
-    /// When the first waiting request of all is due; after each batch that changed it.
+    /// When the first waiting request of all opened jobs is due; after each batch that changed it.
     NextDue(Option<UnixMs>),
     /// These are skipped.
     Skipped(Vec<RequestId>),
-    /// A robots answer is kept.
-    RobotsKept(HostId),
     /// The answer to [`Command::LoadHost`].
     Host(HostRow),
     /// So many requests of a host failed.

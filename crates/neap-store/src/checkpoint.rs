@@ -17,6 +17,7 @@ pub(crate) struct Checkpointer {
     limit_pages: u64,
     /// Pages in the log at which the next checkpoint starts.
     due_at_pages: u64,
+    interval: Interval,
     state: State,
 }
 
@@ -34,18 +35,28 @@ struct Progress {
 }
 
 impl Checkpointer {
-    pub(crate) async fn new(store: &Store, limit_bytes: u64) -> Result<Checkpointer, StoreError> {
+    /// `most_commands` is what a batch can hold.
+    pub(crate) async fn new(
+        store: &Store,
+        limit_bytes: u64,
+        most_commands: usize,
+    ) -> Result<Checkpointer, StoreError> {
         let limit_pages = (limit_bytes / PAGE_BYTES).max(1);
         let connection = store.connect().await?;
         Ok(Checkpointer {
             limit_pages,
             due_at_pages: limit_pages,
+            interval: Interval::of(most_commands, limit_pages),
             state: State::Idle(connection),
         })
     }
 
-    /// To be called between batches: starts a checkpoint if the log is long, and notes the end of one.
-    pub(crate) async fn tick(&mut self) {
+    /// To be called between batches, with the commands of the last one: starts a checkpoint if the log is
+    /// long, and notes the end of one.
+    pub(crate) async fn tick(&mut self, commands: usize) {
+        if !self.interval.is_over(commands) && matches!(self.state, State::Idle(_)) {
+            return;
+        }
         self.state = match std::mem::replace(&mut self.state, State::Gone) {
             State::Busy(job) if job.is_finished() => self.finish(job).await,
             State::Idle(mut connection) => match log_pages(&mut connection).await {
@@ -112,6 +123,33 @@ impl Checkpointer {
     }
 }
 
+/// When the length of the log is asked for: once for as many commands as a batch can hold, or as there are
+/// pages in the limit. Small batches are spared the question.
+struct Interval {
+    commands: usize,
+    since: usize,
+}
+
+impl Interval {
+    fn of(most_commands: usize, limit_pages: u64) -> Interval {
+        let pages = usize::try_from(limit_pages).unwrap_or(usize::MAX);
+        Interval {
+            commands: most_commands.min(pages),
+            since: 0,
+        }
+    }
+
+    /// Counts commands; whether enough have come since this was so last.
+    fn is_over(&mut self, commands: usize) -> bool {
+        self.since += commands;
+        let is_over = self.since >= self.commands;
+        if is_over {
+            self.since = 0;
+        }
+        is_over
+    }
+}
+
 /// Empties the log; whether nobody kept it from being emptied.
 pub(crate) async fn truncate(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let progress = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
@@ -150,4 +188,20 @@ pub(crate) async fn close(mut connection: SqliteConnection) -> Result<(), sqlx::
         tracing::debug!("a reader keeps the write-ahead log");
     }
     connection.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_measured_once_for_as_many_commands_as_a_batch_can_hold() {
+        let mut interval = Interval::of(512, 16_384);
+        let of_small_batches = (0..1024).filter(|_| interval.is_over(2)).count();
+        assert_eq!(of_small_batches, 4);
+        assert!(interval.is_over(512), "after every full batch");
+        assert!(interval.is_over(512));
+        let mut short = Interval::of(512, 64);
+        assert_eq!((0..64).filter(|_| short.is_over(2)).count(), 2);
+    }
 }

@@ -83,6 +83,37 @@ pub(crate) async fn unhop(
         .await
 }
 
+static REOPEN: Shape = Shape::new(
+    "WITH v (host, fingerprint) AS (VALUES ",
+    "(?,?)",
+    ") UPDATE requests SET state = 0, skip_reason = NULL, cause = NULL, due_ms = 0, priority = 0,
+     depth = 0, hops = 0, is_hop = 0
+     FROM v WHERE requests.host_id = v.host AND requests.fingerprint = v.fingerprint
+       AND state = 5 AND (depth > 0 OR hops > 0)",
+);
+static TO_INPUT: Shape = Shape::new(
+    "WITH v (host, fingerprint) AS (VALUES ",
+    "(?,?)",
+    ") UPDATE requests SET depth = 0, hops = 0, is_hop = 0
+     FROM v WHERE requests.host_id = v.host AND requests.fingerprint = v.fingerprint
+       AND state IN (0, 4) AND (depth > 0 OR hops > 0)",
+);
+
+/// Makes input of what links or redirects alone had led to, and makes it ready if it was skipped; how
+/// much that was. Input that was skipped itself stays so, and what is done or failed as well.
+pub(crate) async fn adopt(
+    connection: &mut SqliteConnection,
+    found: &[Found<'_>],
+) -> Result<u64, sqlx::Error> {
+    let bind = |row: &Found<'_>, args: &mut crate::values::Args| {
+        args.int(row.host.0).int(row.fingerprint);
+    };
+    let reopened = REOPEN.execute(connection, found, bind).await?;
+    TO_INPUT.execute(connection, found, bind).await?;
+    unhop(connection, found).await?;
+    Ok(reopened)
+}
+
 /// The host of a canonical URL as [`neap_core::Host::as_str`] writes it, without a copy.
 pub(crate) fn host_name(url: &CanonicalUrl) -> &str {
     &url.url()[..Position::BeforePath]

@@ -114,7 +114,7 @@ impl Store {
         rows.into_iter().next().ok_or_else(none)
     }
 
-    /// Whether a job got anything at all: a page, with a status below 400.
+    /// Whether a job got anything at all: a page with a status below 300, or 304.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -122,8 +122,7 @@ impl Store {
         let mut connection = self.connect().await?;
         let sql = || StoreError::sql(self.path());
         let any = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM requests r JOIN pages p USING (request_id)
-             WHERE r.job_id = ? AND p.status < 400)",
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE job_id = ? AND fetched > 0)",
         )
         .bind(job.0)
         .fetch_one(&mut connection)
@@ -142,7 +141,7 @@ impl Store {
         let sql = || StoreError::sql(self.path());
         let names: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM hosts WHERE host_id IN
-             (SELECT host_id FROM requests WHERE job_id = ? AND depth = 0 AND hops = 0)",
+             (SELECT host_id FROM input_hosts WHERE job_id = ?)",
         )
         .bind(job.0)
         .fetch_all(&mut connection)

@@ -243,6 +243,7 @@ fn version_numbers(version: &str) -> Vec<u32> {
         .collect()
 }
 
+/// Reads the key of a store's fingerprints.
 pub(crate) async fn read_key(
     connection: &mut SqliteConnection,
     path: &Path,

@@ -11,9 +11,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Row, SqlitePool};
 
 use crate::StoreError;
+use crate::commit::LONGEST_CHAIN;
+use crate::discover::host_name;
 use crate::jobs::{self, JobRow};
 use crate::migrate::{KNOWN_VERSION, version};
-use crate::open::{inspect, newer};
+use crate::open::{inspect, newer, read_key};
 use crate::segments::{StoredBody, directory_of, read};
 
 /// Connections: one that reads rows, and one for what is asked meanwhile.
@@ -80,8 +82,9 @@ impl Reader {
         jobs::read(&self.pool, &self.path, jobs::ALL, None).await
     }
 
-    /// The newest stored answer to a URL, wherever its redirects led; of one job, or of any. `None` if
-    /// there is no such page or its body was not kept.
+    /// The stored page of a URL, wherever its redirects led; of one job, or of the newest that has it.
+    /// The target of a redirect can be asked for as well. `None` if there is no such page or its body was
+    /// not kept.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if it is there and cannot be read.
@@ -90,21 +93,29 @@ impl Reader {
         url: &CanonicalUrl,
         job: Option<JobId>,
     ) -> Result<Option<StoredBody>, StoreError> {
-        // By host first: there is an index for it, and none on the URL.
-        let row = sqlx::query(
-            "SELECT p.segment, p.segment_offset, p.segment_bytes
-             FROM hosts h JOIN requests r ON r.host_id = h.host_id
-             JOIN results p ON p.request_id = r.request_id
-             WHERE h.name = ?1 AND r.url = ?2 AND (?3 IS NULL OR r.job_id = ?3)
-               AND p.segment IS NOT NULL
-             ORDER BY p.fetched_at DESC LIMIT 1",
-        )
-        .bind(url.host().as_str())
-        .bind(url.as_str())
-        .bind(job.map(|job| job.0))
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(StoreError::sql(&self.path))?;
+        let sql = || StoreError::sql(&self.path);
+        let mut connection = self.pool.acquire().await.map_err(sql())?;
+        let fingerprinter = read_key(&mut connection, &self.path).await?;
+        let jobs: Vec<i64> = match job {
+            Some(job) => vec![job.0],
+            None => sqlx::query_scalar("SELECT job_id FROM jobs")
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(sql())?,
+        };
+        let fingerprints: Vec<i64> = jobs
+            .iter()
+            .map(|job| fingerprinter.of(JobId(*job), url))
+            .collect();
+        let row = sqlx::query(BODY)
+            .bind(host_name(url).to_owned())
+            .bind(serde_json::json!(fingerprints).to_string())
+            .bind(url.as_str().to_owned())
+            .bind(LONGEST_CHAIN)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(sql())?;
+        drop(connection);
         let Some(row) = row else { return Ok(None) };
         let path = directory_of(&self.path).join(row.get::<&str, _>(0));
         let (offset, length) = (row.get::<i64, _>(1), row.get::<i64, _>(2));
@@ -114,3 +125,17 @@ impl Reader {
             .map(Some)
     }
 }
+
+/// Where the page of a URL is. Host and fingerprint find the request of each job, the URL tells apart what
+/// shares a fingerprint by chance.
+const BODY: &str = "WITH RECURSIVE chain (job_id, request_id, next, hop) AS (
+       SELECT r.job_id, r.request_id, r.redirect_to, 0
+       FROM hosts h JOIN requests r ON r.host_id = h.host_id
+       WHERE h.name = ?1 AND r.fingerprint IN (SELECT value FROM json_each(?2)) AND r.url = ?3
+       UNION ALL
+       SELECT chain.job_id, n.request_id, n.redirect_to, hop + 1
+       FROM chain JOIN requests n ON n.request_id = chain.next WHERE hop < ?4)
+     SELECT s.file, p.segment_offset, p.segment_bytes
+     FROM chain JOIN pages p ON p.request_id = chain.request_id
+     JOIN segments s ON s.segment_id = p.segment_id
+     WHERE chain.next IS NULL ORDER BY chain.job_id DESC LIMIT 1";

@@ -5,7 +5,9 @@
 //! attempt with cause `lost`, which is not charged; what was in flight *alone* and is lost for the
 //! third time killed the process itself, and is given up as `quarantined`.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 
 use neap_core::{Epoch, UnixMs};
 use sqlx::{Connection, Row, SqliteConnection};
@@ -36,6 +38,8 @@ pub struct Recovered {
     pub quarantined: u64,
     /// Segment files that had a tail that belongs to nothing.
     pub truncated_segments: u64,
+    /// Segment files that nothing was committed of; they are gone.
+    pub removed_segments: u64,
 }
 
 impl Store {
@@ -52,6 +56,7 @@ impl Store {
             .map_err(sql())?;
         let mut recovered = recover_requests(&mut transaction).await.map_err(sql())?;
         recovered.truncated_segments = self.seal_segments(&mut transaction, now).await?;
+        recovered.removed_segments = self.remove_orphans(&mut transaction).await?;
         let epoch = insert_run(&mut transaction, now).await.map_err(sql())?;
         transaction.commit().await.map_err(sql())?;
         connection.close().await.map_err(sql())?;
@@ -97,6 +102,47 @@ impl Store {
             .map_err(sql())?;
         Ok(truncated)
     }
+
+    /// Removes segment files of runs that died before they committed anything of them; how many.
+    /// Everything else in the directory stays.
+    async fn remove_orphans(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+        let directory = directory_of(self.path());
+        let found = match std::fs::read_dir(&directory) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(StoreError::io(&directory)(error)),
+        };
+        let known: Vec<String> = sqlx::query_scalar("SELECT file FROM segments")
+            .fetch_all(connection)
+            .await
+            .map_err(StoreError::sql(self.path()))?;
+        let known: HashSet<String> = known.into_iter().collect();
+        let mut removed = 0;
+        for entry in found {
+            let entry = entry.map_err(StoreError::io(&directory))?;
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && is_segment_name(&name) && !known.contains(&name) {
+                let path = entry.path();
+                std::fs::remove_file(&path).map_err(StoreError::io(&path))?;
+                tracing::debug!(path = %path.display(), "a segment file without a commit is removed");
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Whether a name is one that a run gives to its segment files.
+fn is_segment_name(name: &str) -> bool {
+    let numbers = name
+        .strip_prefix("neap-")
+        .and_then(|rest| rest.strip_suffix(".warc.gz"));
+    let is_number =
+        |text: &str, digits| text.len() >= digits && text.bytes().all(|b| b.is_ascii_digit());
+    numbers
+        .and_then(|numbers| numbers.split_once('-'))
+        .is_some_and(|(epoch, file)| is_number(epoch, 6) && is_number(file, 5))
 }
 
 /// Turns what is in flight into lost attempts.
@@ -148,6 +194,7 @@ async fn recover_requests(connection: &mut SqliteConnection) -> Result<Recovered
         lost,
         quarantined: quarantined.len() as u64,
         truncated_segments: 0,
+        removed_segments: 0,
     })
 }
 

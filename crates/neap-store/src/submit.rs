@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use neap_core::job::Job;
 use neap_core::scope::Scope;
-use neap_core::{CanonicalUrl, JobId};
+use neap_core::{CanonicalUrl, HostId, JobId};
 use sqlx::{Connection, SqliteConnection};
 
-use crate::discover::{Found, HostNumbers, insert, unhop};
+use crate::discover::{Found, HostNumbers, adopt, insert};
+use crate::values::Shape;
 use crate::{Store, StoreError, now};
 
 /// URLs that are inserted at a time: enough for full statements, and little memory.
@@ -32,7 +33,7 @@ pub struct Submitted {
     pub job_id: JobId,
     /// Its number, from 1.
     pub round: u32,
-    /// Input URLs that became requests.
+    /// Input URLs that became requests: new ones, and links or redirects that had been skipped.
     pub added: u64,
     /// Input URLs that were requests of the round already, as duplicates within the input are.
     pub already_known: u64,
@@ -66,6 +67,7 @@ impl Store {
         let Input {
             added,
             already_known,
+            ..
         } = input;
         Ok(Submitted {
             job_id,
@@ -75,7 +77,8 @@ impl Store {
         })
     }
 
-    /// Adds input URLs to a job, which is unfinished again if one of them is new.
+    /// Adds input URLs to a job, which is unfinished again if one of them is new. What the crawl had
+    /// found and skipped is asked for now; what is done stays so.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be written or has no such job; then nothing has happened.
@@ -109,6 +112,7 @@ impl Store {
         let Input {
             added,
             already_known,
+            ..
         } = input;
         Ok(Submitted {
             job_id: job,
@@ -131,6 +135,7 @@ impl Store {
         let mut roots = read_roots(connection, job_id).await?;
         let mut input = Input {
             added: 0,
+            reopened: 0,
             already_known: 0,
         };
         loop {
@@ -144,18 +149,27 @@ impl Store {
                 .iter()
                 .map(|url| self.found(job_id, url, &hosts))
                 .collect();
+            insert_hosts(connection, job_id, &found).await?;
             let added = insert(connection, &found).await?.len() as u64;
-            unhop(connection, &found).await?;
             input.added += added;
             input.already_known += found.len() as u64 - added;
+            if added < found.len() as u64 {
+                input.reopened += adopt(connection, &found).await?;
+            }
         }
         let roots = serde_json::to_string(&roots).expect("text is always JSON");
-        sqlx::query("UPDATE jobs SET ready = ready + ?, scope_roots = ? WHERE job_id = ?")
-            .bind(input.added.cast_signed())
-            .bind(roots)
-            .bind(job_id.0)
-            .execute(connection)
-            .await?;
+        sqlx::query(
+            "UPDATE jobs SET ready = ready + ?1 + ?2, skipped = skipped - ?2, scope_roots = ?3
+             WHERE job_id = ?4",
+        )
+        .bind(input.added.cast_signed())
+        .bind(input.reopened.cast_signed())
+        .bind(roots)
+        .bind(job_id.0)
+        .execute(connection)
+        .await?;
+        input.added += input.reopened;
+        input.already_known -= input.reopened;
         Ok(input)
     }
 
@@ -173,8 +187,32 @@ impl Store {
 }
 
 struct Input {
+    /// Those reopened are counted with the new ones in the end.
     added: u64,
+    /// Requests that had been skipped as links or as targets of redirects.
+    reopened: u64,
     already_known: u64,
+}
+
+static INSERT_HOSTS: Shape = Shape::new(
+    "INSERT INTO input_hosts (job_id, host_id) VALUES ",
+    "(?,?)",
+    " ON CONFLICT DO NOTHING",
+);
+
+async fn insert_hosts(
+    connection: &mut SqliteConnection,
+    job: JobId,
+    found: &[Found<'_>],
+) -> Result<(), sqlx::Error> {
+    let hosts: BTreeSet<HostId> = found.iter().map(|found| found.host).collect();
+    let hosts: Vec<HostId> = hosts.into_iter().collect();
+    INSERT_HOSTS
+        .execute(connection, &hosts, |host, args| {
+            args.int(job.0).int(host.0);
+        })
+        .await?;
+    Ok(())
 }
 
 async fn insert_job(

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sqlx::SqliteConnection;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::batch::{Command, Event};
 use crate::checkpoint::{Checkpointer, close};
@@ -22,6 +23,11 @@ use crate::{Run, Store, StoreError, now};
 
 /// Commands that wait at most; who sends more waits as well, so that memory stays bounded.
 const QUEUE: usize = 4096;
+
+/// KiB of bodies and links that wait or are being written, over all commands: 64 MiB, the bodies of some
+/// 8,000 pages compressed or of one that is as large as they come. A command that is larger than all of it
+/// goes alone.
+const QUEUED_KIB: u32 = 64 << 10;
 
 /// How the writer works. The default is what was measured to be good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,12 @@ impl Default for Settings {
     }
 }
 
+/// A command and its share of [`QUEUED_KIB`], which comes back when it is committed.
+struct Queued {
+    command: Command,
+    share: Option<OwnedSemaphorePermit>,
+}
+
 /// Starts writers.
 #[derive(Debug)]
 pub struct Writer;
@@ -54,7 +66,8 @@ pub struct Writer;
 /// Sends commands to a writer.
 #[derive(Debug, Clone)]
 pub struct WriterHandle {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Queued>,
+    memory: Arc<Semaphore>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -84,6 +97,8 @@ impl Writer {
             recent: RecentLinks::new(),
             segments: SegmentWriter::new(directory, run.epoch, settings.segment_bytes),
             has_hops,
+            jobs: Default::default(),
+            sweeps: Default::default(),
             kept_skips: Default::default(),
         };
         let (commands, inbox) = mpsc::channel(QUEUE);
@@ -112,6 +127,7 @@ impl Writer {
         Ok((
             WriterHandle {
                 commands,
+                memory: Arc::new(Semaphore::new(QUEUED_KIB as usize)),
                 thread: Arc::new(Mutex::new(Some(thread))),
             },
             outbox,
@@ -120,23 +136,22 @@ impl Writer {
 }
 
 impl WriterHandle {
-    /// Sends a command, waiting while too many wait already.
+    /// Sends a command, waiting while too many or too large ones wait already.
     ///
     /// # Errors
     /// [`StoreError::Stopped`]; the last event says why.
     pub async fn send(&self, command: Command) -> Result<(), StoreError> {
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| StoreError::Stopped)
-    }
-
-    /// Sends a command, or gives it back when too many wait already.
-    ///
-    /// # Errors
-    /// The command, and whether there is any sense in trying again.
-    pub fn try_send(&self, command: Command) -> Result<(), mpsc::error::TrySendError<Command>> {
-        self.commands.try_send(command)
+        // A writer that has stopped lets go of all shares, so that nobody waits for them in vain.
+        let share = match kib(&command) {
+            0 => None,
+            kib => {
+                let share = Arc::clone(&self.memory).acquire_many_owned(kib.min(QUEUED_KIB));
+                Some(share.await.map_err(|_| StoreError::Stopped)?)
+            }
+        };
+        let queued = Queued { command, share };
+        let sent = self.commands.send(queued).await;
+        sent.map_err(|_| StoreError::Stopped)
     }
 
     /// Ends the run and waits until everything is written. To be called while the events are still received or
@@ -161,13 +176,32 @@ impl WriterHandle {
     }
 }
 
+/// What a command takes in memory beyond its own size, in KiB; bodies and links are all that is large.
+fn kib(command: &Command) -> u32 {
+    let Command::Record(record) = command else {
+        return 0;
+    };
+    let body = record.segment.as_ref().map_or(0, |body| body.bytes.len());
+    let links = record.links.iter().map(|link| &link.url);
+    let skipped = record.skipped_links.iter().map(|(url, _)| url);
+    let links: usize = links.chain(skipped).map(|url| url.as_str().len()).sum();
+    u32::try_from((body + links) >> 10).unwrap_or(u32::MAX)
+}
+
 /// The writer's own side.
 struct Work {
     ledger: Ledger,
     connection: SqliteConnection,
-    inbox: mpsc::Receiver<Command>,
+    inbox: mpsc::Receiver<Queued>,
     events: mpsc::UnboundedSender<Event>,
     settings: Settings,
+}
+
+/// Commands of one transaction, and their shares of the memory until it is committed.
+#[derive(Default)]
+struct Batch {
+    commands: Vec<Command>,
+    shares: Vec<OwnedSemaphorePermit>,
 }
 
 impl Work {
@@ -192,35 +226,54 @@ impl Work {
     }
 
     async fn write_until_closed(&mut self, store: &Store) -> Result<(), Trouble> {
-        let mut checkpointer = Checkpointer::new(store, self.settings.wal_bytes).await?;
-        let mut batch = Vec::with_capacity(self.settings.batch_commands);
+        let most = self.settings.batch_commands;
+        let mut checkpointer = Checkpointer::new(store, self.settings.wal_bytes, most).await?;
+        let mut batch = Batch::default();
         let mut is_closing = false;
-        while !is_closing {
-            is_closing = self.gather(&mut batch).await;
-            for event in commit(&mut self.ledger, &mut self.connection, &mut batch).await? {
+        while !is_closing || !self.ledger.sweeps.is_empty() {
+            if !is_closing {
+                is_closing = self.gather(&mut batch).await;
+            }
+            // A sweep alone writes as much as a full batch.
+            let is_sweeping = !self.ledger.sweeps.is_empty();
+            let commands = if is_sweeping {
+                most
+            } else {
+                batch.commands.len()
+            };
+            let events = commit(&mut self.ledger, &mut self.connection, &mut batch.commands);
+            for event in events.await? {
                 let _ = self.events.send(event);
             }
-            checkpointer.tick().await;
+            batch.shares.clear();
+            checkpointer.tick(commands).await;
         }
         checkpointer.stop().await;
         Ok(())
     }
 
-    /// Takes the first command and what waits behind it; whether it is time to close.
-    async fn gather(&mut self, batch: &mut Vec<Command>) -> bool {
-        let Some(first) = self.inbox.recv().await else {
-            return true;
+    /// Takes the first command and what waits behind it; whether it is time to close. While there is a
+    /// sweep to go on with, it waits for no command.
+    async fn gather(&mut self, batch: &mut Batch) -> bool {
+        let first = if self.ledger.sweeps.is_empty() {
+            self.inbox.recv().await.ok_or(TryRecvError::Disconnected)
+        } else {
+            self.inbox.try_recv()
         };
+        if first.as_ref().err() == Some(&TryRecvError::Disconnected) {
+            return true;
+        }
         let started = Instant::now();
-        let mut next = Some(first);
-        while let Some(command) = next {
+        let mut next = first.ok();
+        while let Some(Queued { command, share }) = next {
             let is_close = matches!(command, Command::Close);
-            batch.push(command);
+            batch.commands.push(command);
+            batch.shares.extend(share);
             if is_close {
                 self.inbox.close();
                 return true;
             }
-            let is_full = batch.len() >= self.settings.batch_commands
+            let is_full = batch.commands.len() >= self.settings.batch_commands
                 || started.elapsed() >= self.settings.batch_time;
             next = if is_full {
                 None

@@ -57,7 +57,7 @@ impl Pump {
                 self.unrecorded = self.unrecorded.saturating_sub(1);
                 desk.state().scheduler.handle_recorded(recorded.request);
             }
-            Event::Skipped(requests) | Event::Released(requests) => {
+            Event::Skipped(requests) => {
                 for request in requests {
                     desk.state().scheduler.handle_recorded(request);
                 }
@@ -77,7 +77,7 @@ impl Pump {
                 self.given_up.push((self.name(host), requests));
             }
             Event::RestSkipped { job, requests } => debug!(%job, requests, "rest skipped"),
-            Event::RobotsKept(_) | Event::Closed => {}
+            Event::Closed => {}
             Event::JobFinished(job) => {
                 desk.state().scheduler.remove_job(job);
                 self.finished.insert(job);

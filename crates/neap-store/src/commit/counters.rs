@@ -19,6 +19,7 @@ pub(super) struct JobDelta {
     failed: i64,
     skipped: i64,
     pub(super) pages: i64,
+    pub(super) fetched: i64,
 }
 
 impl JobDelta {
@@ -89,11 +90,11 @@ impl HostDelta {
 }
 
 static UPDATE_JOBS: Shape = Shape::new(
-    "WITH v (id, ready, waiting, done, failed, skipped, pages) AS (VALUES ",
-    "(?,?,?,?,?,?,?)",
+    "WITH v (id, ready, waiting, done, failed, skipped, pages, fetched) AS (VALUES ",
+    "(?,?,?,?,?,?,?,?)",
     ") UPDATE jobs SET ready = jobs.ready + v.ready, waiting = jobs.waiting + v.waiting,
      done = jobs.done + v.done, failed = jobs.failed + v.failed, skipped = jobs.skipped + v.skipped,
-     pages = jobs.pages + v.pages FROM v WHERE jobs.job_id = v.id",
+     pages = jobs.pages + v.pages, fetched = jobs.fetched + v.fetched FROM v WHERE jobs.job_id = v.id",
 );
 static UPDATE_HOSTS: Shape = Shape::new(
     "WITH v (id, attempts, ok, done, failed, gateway, h502, h503, h429, timeouts) AS (VALUES ",
@@ -117,7 +118,10 @@ pub(super) async fn write(
                 .int(delta.ready)
                 .int(delta.waiting)
                 .int(delta.done);
-            args.int(delta.failed).int(delta.skipped).int(delta.pages);
+            args.int(delta.failed)
+                .int(delta.skipped)
+                .int(delta.pages)
+                .int(delta.fetched);
         })
         .await?;
     let hosts: Vec<_> = changes.hosts.iter().collect();

@@ -59,7 +59,6 @@ fn bind_span(span: Option<(UnixMs, UnixMs)>, args: &mut Args) {
 pub(super) async fn keep_robots(
     answer: &RobotsAnswer,
     connection: &mut SqliteConnection,
-    changes: &mut Changes,
 ) -> Result<(), Trouble> {
     sqlx::query(
         "UPDATE hosts SET robots_status = ?, robots_body = ?, robots_fetched_ms = ?,
@@ -72,7 +71,6 @@ pub(super) async fn keep_robots(
     .bind(answer.host.0)
     .execute(connection)
     .await?;
-    changes.events.push(Event::RobotsKept(answer.host));
     Ok(())
 }
 

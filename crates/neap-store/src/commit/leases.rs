@@ -19,10 +19,10 @@ static LEASE: Shape = Shape::new(
      SELECT v.id, v.epoch, v.started, v.alone FROM v JOIN requests r ON r.request_id = v.id
      WHERE r.state = 0 ON CONFLICT DO NOTHING RETURNING request_id",
 );
-static RELEASE: Shape = Shape::new(
+static LAND: Shape = Shape::new(
     "DELETE FROM in_flight WHERE (request_id, epoch) IN (VALUES ",
     "(?,?)",
-    ") RETURNING request_id",
+    ")",
 );
 
 /// Marks ready requests as in flight.
@@ -50,30 +50,15 @@ pub(super) async fn lease(
     Ok(())
 }
 
-/// Takes requests out of flight that were never sent.
-pub(super) async fn release(
-    requests: Vec<RequestId>,
-    epoch: Epoch,
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-) -> Result<(), Trouble> {
-    let released = land(&requests, epoch, connection).await?;
-    changes.events.push(Event::Released(released));
-    Ok(())
-}
-
-/// Takes requests of this run out of flight; which they were.
+/// Takes requests of this run out of flight.
 pub(super) async fn land(
     requests: &[RequestId],
     epoch: Epoch,
     connection: &mut SqliteConnection,
-) -> Result<Vec<RequestId>, sqlx::Error> {
-    let rows = RELEASE.fetch(connection, requests, |request, args| {
+) -> Result<(), sqlx::Error> {
+    LAND.execute(connection, requests, |request, args| {
         args.int(request.0).int(epoch.0);
-    });
-    Ok(rows
-        .await?
-        .iter()
-        .map(|row| RequestId(row.get(0)))
-        .collect())
+    })
+    .await?;
+    Ok(())
 }

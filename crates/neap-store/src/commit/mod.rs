@@ -15,8 +15,9 @@ mod redirects;
 mod refill;
 mod rest;
 mod skips;
+mod sweeps;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use neap_core::{CanonicalUrl, Epoch, HostId, JobId, UnixMs};
@@ -27,6 +28,9 @@ use crate::discover::{HostNumbers, New};
 use crate::fingerprint::{Fingerprinter, RecentLinks};
 use crate::segments::SegmentWriter;
 use crate::{StoreError, now};
+
+pub(crate) use redirects::LONGEST_CHAIN;
+pub(crate) use sweeps::Sweeps;
 
 /// Why a batch was not committed.
 #[derive(Debug)]
@@ -69,6 +73,10 @@ pub(crate) struct Ledger {
     pub(crate) segments: SegmentWriter,
     /// Whether any request is only a redirect's target, so that links must be looked up among them.
     pub(crate) has_hops: bool,
+    /// Jobs that the run works on; requests of others are left alone.
+    pub(crate) jobs: BTreeSet<JobId>,
+    /// Commands whose rows are not all done.
+    pub(crate) sweeps: Sweeps,
     /// Rows in `skips` by job and reason, as far as they were needed.
     pub(crate) kept_skips: HashMap<(JobId, i64), i64>,
 }
@@ -101,6 +109,8 @@ pub(crate) async fn commit(
     let mut changes = Changes::default();
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     guard::check_epoch(ledger.epoch, &mut transaction).await?;
+    ledger.sweeps.begin_batch();
+    sweeps::go_on(ledger, &mut transaction, &mut changes).await?;
     let mut group = Group::default();
     for command in batch.drain(..) {
         if let Some(command) = group.take(command) {
@@ -112,7 +122,9 @@ pub(crate) async fn commit(
     counters::write(&changes, &mut transaction).await?;
     let counts = counters::read(&changes, &mut transaction).await?;
     let next_due = if changes.is_due_changed {
-        Some(Event::NextDue(refill::next_due(&mut transaction).await?))
+        Some(Event::NextDue(
+            refill::next_due(&ledger.jobs, &mut transaction).await?,
+        ))
     } else {
         None
     };
@@ -137,7 +149,6 @@ impl Group {
             Command::Refill(refill) => self.refills.push(refill),
             Command::Promote { now, most } => self.promotes.push((now, most)),
             other @ (Command::OpenJob(_)
-            | Command::Release(_)
             | Command::Skip(_)
             | Command::Robots(_)
             | Command::HostMemory(_)
@@ -173,7 +184,7 @@ impl Group {
             refill::refill(refill, connection, changes).await?;
         }
         for (now, most) in promotes {
-            refill::promote(now, most, connection, changes).await?;
+            refill::promote(now, most, &ledger.jobs, connection, changes).await?;
         }
         Ok(())
     }
@@ -186,21 +197,20 @@ async fn run_single(
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
     match command {
-        Command::OpenJob(job) => refill::open_job(job, connection, changes).await,
-        Command::Release(requests) => {
-            leases::release(requests, ledger.epoch, connection, changes).await
-        }
+        Command::OpenJob(job) => refill::open_job(job, ledger, connection, changes).await,
         Command::Skip(skipped) => rest::skip(&skipped, ledger.epoch, connection, changes).await,
-        Command::Robots(answer) => hosts::keep_robots(&answer, connection, changes).await,
+        Command::Robots(answer) => hosts::keep_robots(&answer, connection).await,
         Command::HostMemory(memories) => {
             hosts::keep_memory(&memories, ledger.epoch, connection).await
         }
         Command::LimitChanges(changes) => limits::keep(&changes, ledger.epoch, connection).await,
         Command::FailHost { host, jobs, cause } => {
-            rest::fail_host(host, &jobs, &cause, connection, changes).await
+            ledger.sweeps.fail_host(host, jobs, cause);
+            sweeps::go_on(ledger, connection, changes).await
         }
         Command::SkipRest { job, reason } => {
-            rest::skip_rest(job, reason, connection, changes).await
+            ledger.sweeps.skip_rest(job, reason);
+            sweeps::go_on(ledger, connection, changes).await
         }
         Command::FinishJob { job } => rest::finish_job(job, connection, changes).await,
         Command::LoadHost(host) => hosts::load(host, connection, changes).await,
@@ -232,5 +242,40 @@ impl Changes {
                 first,
             });
         ready.first = ready.first.min(first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, Store};
+
+    #[tokio::test]
+    async fn states_have_their_words_in_sql() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let mut connection = store.connect().await.unwrap();
+        for code in 0..9 {
+            let state = [
+                State::Ready,
+                State::Done,
+                State::Failed,
+                State::Waiting,
+                State::Skipped,
+            ]
+            .into_iter()
+            .find(|state| *state as i64 == code);
+            let word: Option<String> = sqlx::query_scalar(
+                "INSERT INTO requests (job_id, host_id, fingerprint, state, url)
+                 VALUES (1, 1, ?1, ?1, '') RETURNING state_name",
+            )
+            .bind(code)
+            .fetch_one(&mut connection)
+            .await
+            .ok();
+            let expected = state.map(|state| format!("{state:?}").to_lowercase());
+            assert_eq!(word, expected, "state {code}");
+        }
     }
 }

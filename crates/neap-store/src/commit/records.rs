@@ -248,6 +248,9 @@ fn count(accepted: &[Accepted], changes: &mut Changes) {
         job.shift(before.state, after.state, 1);
         let is_page = after.state == State::Done && record.attempt.outcome != Outcome::Redirect;
         job.pages += i64::from(is_page);
+        let status = record.page.as_ref().map(|page| page.status);
+        let is_fetched = is_page && status.is_some_and(|status| status < 300 || status == 304);
+        job.fetched += i64::from(is_fetched);
         let host = changes.hosts.entry(before.host).or_default();
         host.add_attempt(&record.attempt);
         host.add_final(after.state, 1);

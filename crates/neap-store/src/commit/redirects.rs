@@ -15,7 +15,7 @@ use crate::discover::New;
 use crate::values::Shape;
 
 /// Longest chain that is looked through; `request.redirects` is 20 at most.
-const LONGEST_CHAIN: i64 = 32;
+pub(crate) const LONGEST_CHAIN: i64 = 32;
 
 static UPDATE_SOURCES: Shape = Shape::new(
     "WITH v (id, target) AS (VALUES ",

@@ -4,13 +4,16 @@
 //! A cursor goes through the ready requests of one host and job; waiting ones are made ready when they
 //! are due.
 
+use std::collections::BTreeSet;
+
 use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Changes, State, Trouble};
+use super::{Changes, Ledger, State, Trouble};
 use crate::StoreError;
 use crate::batch::{Event, Position, Ready, ReadyHost, Refill, Refilled};
+use crate::values::Shape;
 
 macro_rules! columns {
     ($before:literal, $after:literal) => {
@@ -21,6 +24,12 @@ macro_rules! columns {
         )
     };
 }
+
+static PROMOTE: Shape = Shape::new(
+    "UPDATE requests SET state = 0 WHERE request_id IN (",
+    "?",
+    columns!(") RETURNING ", ""),
+);
 
 /// Reads ready requests behind a position.
 pub(super) async fn refill(
@@ -53,23 +62,34 @@ pub(super) async fn refill(
     Ok(())
 }
 
-/// Makes requests ready whose wait is over.
+/// Makes requests of these jobs ready whose wait is over.
 pub(super) async fn promote(
     now: UnixMs,
     most: usize,
+    jobs: &BTreeSet<JobId>,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    let rows = sqlx::query(columns!(
-        "UPDATE requests SET state = 0 WHERE request_id IN
-         (SELECT request_id FROM requests WHERE state = 4 AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)
-         RETURNING ",
-        ""
-    ))
-    .bind(now.0)
-    .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .fetch_all(connection)
-    .await?;
+    let mut due = Vec::new();
+    for job in jobs {
+        let of_job: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT due_ms, request_id FROM requests INDEXED BY requests_waiting
+             WHERE state = 4 AND job_id = ? AND due_ms <= ? ORDER BY due_ms, request_id LIMIT ?",
+        )
+        .bind(job.0)
+        .bind(now.0)
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+        due.extend(of_job);
+    }
+    due.sort_unstable();
+    due.truncate(most);
+    let rows = PROMOTE
+        .fetch(connection, &due, |(_, request), args| {
+            args.int(*request);
+        })
+        .await?;
     let mut rows = rows.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
     rows.sort_unstable_by_key(|row| (row.position.due_ms, row.request));
     for row in &rows {
@@ -84,22 +104,33 @@ pub(super) async fn promote(
     Ok(())
 }
 
-/// When the first waiting request is due.
+/// When the first waiting request of these jobs is due.
 pub(super) async fn next_due(
+    jobs: &BTreeSet<JobId>,
     connection: &mut SqliteConnection,
 ) -> Result<Option<UnixMs>, sqlx::Error> {
-    let due: Option<i64> = sqlx::query_scalar("SELECT min(due_ms) FROM requests WHERE state = 4")
-        .fetch_one(connection)
+    let mut first: Option<i64> = None;
+    for job in jobs {
+        let due: Option<i64> = sqlx::query_scalar(
+            "SELECT min(due_ms) FROM requests INDEXED BY requests_waiting
+             WHERE state = 4 AND job_id = ?",
+        )
+        .bind(job.0)
+        .fetch_one(&mut *connection)
         .await?;
-    Ok(due.map(UnixMs))
+        first = [first, due].into_iter().flatten().min();
+    }
+    Ok(first.map(UnixMs))
 }
 
 /// Announces every host that has ready requests of a job: one look into the index for each host.
 pub(super) async fn open_job(
     job: JobId,
+    ledger: &mut Ledger,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
+    ledger.jobs.insert(job);
     let rows = sqlx::query(
         "SELECT h.host_id, h.name, r.priority, r.due_ms, r.request_id
          FROM hosts h JOIN requests r ON r.request_id =

@@ -1,12 +1,11 @@
-//! How do requests end that are never asked for?
+//! How do requests and jobs end without an answer?
 //!
-//! Skipped one by one (robots), skipped with the rest of their job (`crawl.max_pages`), or failed with their
-//! host. What is in flight meanwhile comes back with its own verdict.
+//! A request is skipped, by robots for example, before it is asked for; a job is finished when nothing of
+//! it is open.
 
 use std::collections::BTreeSet;
 
-use neap_core::scope::SkipReason;
-use neap_core::{Epoch, HostId, JobId, RequestId};
+use neap_core::{Epoch, JobId, RequestId};
 use sqlx::{Row, SqliteConnection};
 
 use super::leases::land;
@@ -63,71 +62,6 @@ pub(super) async fn skip(
     .await?;
     let requests = rows.iter().map(|skipped| skipped.request).collect();
     changes.events.push(Event::Skipped(requests));
-    Ok(())
-}
-
-/// Fails the open requests of a host.
-pub(super) async fn fail_host(
-    host: HostId,
-    jobs: &[JobId],
-    cause: &str,
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-) -> Result<(), Trouble> {
-    const READY: &str =
-        "UPDATE requests SET state = 3, cause = ?1 WHERE host_id = ?2 AND job_id = ?3
-        AND state = 0 AND request_id NOT IN (SELECT request_id FROM in_flight)";
-    const WAITING: &str =
-        "UPDATE requests SET state = 3, cause = ?1 WHERE host_id = ?2 AND job_id = ?3
-        AND state = 4 AND request_id NOT IN (SELECT request_id FROM in_flight)";
-    let mut requests = 0;
-    for job in jobs {
-        for (sql, from) in [(READY, State::Ready), (WAITING, State::Waiting)] {
-            let query = sqlx::query(sql)
-                .bind(cause.to_owned())
-                .bind(host.0)
-                .bind(job.0);
-            let failed = query.execute(&mut *connection).await?.rows_affected();
-            let count = failed.cast_signed();
-            changes
-                .jobs
-                .entry(*job)
-                .or_default()
-                .shift(from, State::Failed, count);
-            changes
-                .hosts
-                .entry(host)
-                .or_default()
-                .add_final(State::Failed, count);
-            requests += failed;
-        }
-    }
-    changes.is_due_changed = true;
-    changes.events.push(Event::HostFailed { host, requests });
-    Ok(())
-}
-
-/// Skips the open requests of a job.
-pub(super) async fn skip_rest(
-    job: JobId,
-    reason: SkipReason,
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-) -> Result<(), Trouble> {
-    const READY: &str = "UPDATE requests SET state = 5, skip_reason = ?1 WHERE job_id = ?2
-        AND state = 0 AND request_id NOT IN (SELECT request_id FROM in_flight)";
-    const WAITING: &str = "UPDATE requests SET state = 5, skip_reason = ?1 WHERE job_id = ?2
-        AND state = 4 AND request_id NOT IN (SELECT request_id FROM in_flight)";
-    let mut requests = 0;
-    for (sql, from) in [(READY, State::Ready), (WAITING, State::Waiting)] {
-        let query = sqlx::query(sql).bind(reason.code()).bind(job.0);
-        let skipped = query.execute(&mut *connection).await?.rows_affected();
-        let delta = changes.jobs.entry(job).or_default();
-        delta.shift(from, State::Skipped, skipped.cast_signed());
-        requests += skipped;
-    }
-    changes.is_due_changed = true;
-    changes.events.push(Event::RestSkipped { job, requests });
     Ok(())
 }
 

@@ -62,7 +62,8 @@ pub(crate) fn warcinfo(file: &str, written: UnixMs) -> Vec<u8> {
         "conformsTo: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n",
         "description: header blocks are rebuilt from parsed headers: names are in lower case, HTTP/2 is ",
         "written as HTTP/1.1, content-length is that of the payload, transfer-encoding is called ",
-        "x-archive-orig-transfer-encoding; request headers that hold secrets are left out\r\n"
+        "x-archive-orig-transfer-encoding; the values of request headers that hold secrets are written as ",
+        "<redacted>\r\n"
     );
     let fields = Fields {
         kind: "warcinfo",
@@ -236,6 +237,16 @@ mod tests {
         let mut head = Vec::new();
         push_field(&mut head, "x", b"a\r\nset-cookie: evil\0");
         assert_eq!(head, b"x: a  set-cookie: evil \r\n");
+    }
+
+    #[test]
+    fn the_first_record_says_what_was_changed() {
+        let mut text = String::new();
+        let bytes = warcinfo("a.warc.gz", UnixMs(0));
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut text)
+            .unwrap();
+        let said = "request headers that hold secrets are written as <redacted>\r\n";
+        assert!(text.contains(said), "{text}");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::process::Command as Process;
 
+use futures_util::FutureExt;
 use neap_core::exchange::{Failure, FailureKind};
+use neap_core::{HostId, RequestId};
 use neap_store::segments::{directory_of, records};
-use neap_store::{Reader, RedirectVerdict, Settings, StoreError};
+use neap_store::{Command, Event, Position, Reader, Ready, RedirectVerdict, Settings, StoreError};
+use sqlx::ConnectOptions;
 
-use crate::support::{Crawl, NOW, crawl, done, exchange, redirect, url};
+use crate::support::{Crawl, NOW, crawl, done, exchange, redirect, submit, url};
 
 const PAGE: &str = "http://a.example/page?x=1";
 
@@ -124,7 +127,7 @@ async fn a_full_segment_is_followed_by_another() {
         .unwrap();
     let urls: Vec<_> = (0..5).map(|n| format!("http://a.example/{n}")).collect();
     let urls: Vec<_> = urls.iter().map(String::as_str).collect();
-    let job_id = crate::support::submit(&store, "shop", &urls).await.job_id;
+    let job_id = submit(&store, "shop", &urls).await.job_id;
     let settings = Settings {
         segment_bytes: 2000,
         ..Settings::default()
@@ -244,4 +247,102 @@ async fn warcio_finds_every_record_and_every_digest_right() {
         index.contains("\"http:status\": \"200\", \"http:content-length\": \"8\""),
         "{index}"
     );
+}
+
+#[tokio::test]
+async fn a_body_is_found_by_the_url_of_any_of_its_redirects() {
+    let (mut crawl, first) = crawl(&["http://a.example/old"]).await;
+    let job_id = submit(&crawl.store, "shop", &["http://a.example/old"])
+        .await
+        .job_id;
+    for (round, job) in [("first", first), ("second", job_id)] {
+        let old = crawl.find(job, "http://a.example/old").await;
+        let to = |to| redirect(&old, to, RedirectVerdict::Follow);
+        crawl.fetch(to("http://b.example/moved")).await;
+        let moved = crawl.find(job, "http://b.example/moved").await;
+        crawl
+            .fetch(redirect(&moved, PAGE, RedirectVerdict::Follow))
+            .await;
+        let page = crawl.find(job, PAGE).await;
+        let mut record = done(&page, 200);
+        record.segment = records(&page.url, &exchange(&[], round.as_bytes()), NOW);
+        crawl.fetch(record).await;
+    }
+    let reader = Reader::open(&crawl.path()).await.unwrap();
+    for page in ["http://a.example/old", "http://b.example/moved", PAGE] {
+        for (job, round) in [(None, "second"), (Some(first), "first")] {
+            let body = reader.body(&url(page), job).await.unwrap();
+            let body = body.unwrap_or_else(|| panic!("{page} is not stored"));
+            assert_eq!(body.payload, round.as_bytes(), "{page}");
+        }
+    }
+    // A newer round that has not come to the page does not hide it.
+    let third = submit(&crawl.store, "shop", &["http://a.example/old"]).await;
+    let body = reader.body(&url("http://a.example/old"), None).await;
+    assert_eq!(body.unwrap().unwrap().payload, "second");
+    let body = reader.body(&url(PAGE), Some(third.job_id)).await.unwrap();
+    assert!(body.is_none());
+}
+
+#[tokio::test]
+async fn bodies_that_wait_to_be_written_have_a_bound() {
+    let (crawl, job_id) = crawl(&[PAGE]).await;
+    let holder = sqlx::sqlite::SqliteConnectOptions::new().filename(crawl.path());
+    let mut holder = holder.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    // None of these is in flight, so that none is written.
+    let command = |mib: usize| {
+        let row = Ready {
+            request: RequestId(999),
+            job: job_id,
+            host: HostId(1),
+            url: url(PAGE),
+            position: Position::START,
+            depth: 0,
+            hops: 0,
+            charged: 0,
+            deferrals: 0,
+            lost: 0,
+        };
+        let mut record = done(&row, 200);
+        record.segment = Some(neap_store::Records {
+            bytes: vec![0; mib << 20],
+            response_bytes: 1,
+        });
+        Command::Record(Box::new(record))
+    };
+    for _ in 0..4 {
+        let sent = crawl.writer.send(command(16)).now_or_never();
+        assert!(sent.is_some(), "64 MiB have room");
+    }
+    let fifth = crawl.writer.send(command(16)).now_or_never();
+    assert!(fifth.is_none(), "nothing is committed, and 64 MiB wait");
+    let small = crawl.writer.send(command(0)).now_or_never();
+    assert!(small.is_some(), "what holds nothing waits for nobody");
+    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
+
+    // More senders than there is room for, some with more than all of it: everyone has their turn.
+    let senders = [1, 40, 70, 100, 33].map(|mib| {
+        let writer = crawl.writer.clone();
+        let commands: Vec<_> = (0..4).map(|_| command(mib)).collect();
+        tokio::spawn(async move {
+            for command in commands {
+                writer.send(command).await.unwrap();
+            }
+        })
+    });
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let mut crawl = crawl;
+    for _ in 0..4 + 1 + 20 {
+        let Event::Recorded(recorded) = crawl.event().await else {
+            panic!("recorded")
+        };
+        assert!(!recorded.was_in_flight);
+    }
+    let _directory = crawl.close().await;
 }

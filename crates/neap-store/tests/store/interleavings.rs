@@ -11,7 +11,6 @@ use crate::support::{NOW, crawl, failed, linking, redirect, retry};
 #[derive(Debug, Clone)]
 enum Step {
     Lease(usize, bool),
-    Release(usize),
     Done(usize, Vec<u8>),
     Redirect(usize, u8, u8),
     Retry(usize, i64, bool),
@@ -27,7 +26,6 @@ fn step() -> impl Strategy<Value = Step> {
     let at = 0usize..12;
     prop_oneof![
         8 => (at.clone(), any::<bool>()).prop_map(|(at, alone)| Step::Lease(at, alone)),
-        1 => at.clone().prop_map(Step::Release),
         5 => (at.clone(), prop::collection::vec(0u8..30, 0..6)).prop_map(|(at, n)| Step::Done(at, n)),
         2 => (at.clone(), 0u8..30, 0u8..3).prop_map(|(at, to, how)| Step::Redirect(at, to, how)),
         3 => (at.clone(), 0i64..100, any::<bool>()).prop_map(|(a, due, c)| Step::Retry(a, due, c)),
@@ -66,7 +64,6 @@ async fn run(steps: Vec<Step>) {
                 request: row(at).request,
                 is_alone,
             }]),
-            Step::Release(at) => Command::Release(vec![row(at).request]),
             Step::Done(at, links) => {
                 let links: Vec<String> = links.into_iter().map(page).collect();
                 let links: Vec<&str> = links.iter().map(String::as_str).collect();

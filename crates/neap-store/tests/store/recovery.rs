@@ -190,3 +190,33 @@ async fn a_long_log_is_checkpointed_beside_the_writer_and_stays_bounded() {
     );
     assert!(longest < 8 << 20, "{longest} bytes: not checkpointed");
 }
+
+#[tokio::test]
+async fn segment_files_without_a_commit_are_removed_and_nothing_else() {
+    let (mut crawl, job_id) = crawl(&[HOST]).await;
+    let row = crawl.find(job_id, HOST).await;
+    let mut record = done(&row, 200);
+    record.segment =
+        neap_store::segments::records(&row.url, &exchange(&[], b"hello"), crate::support::NOW);
+    crawl.fetch(record).await;
+    let directory = neap_store::segments::directory_of(&crawl.path());
+    let kept = [
+        "neap-000001-00001.warc.gz",
+        "neap-notes-00001.warc.gz",
+        "neap-000001-00002.warc.gz.bak",
+        "other-000001-00002.warc.gz",
+        "neap-1-2.warc.gz",
+    ];
+    for name in &kept[1..] {
+        std::fs::write(directory.join(name), b"somebody's").unwrap();
+    }
+    std::fs::create_dir(directory.join("neap-000001-00003.warc.gz")).unwrap();
+    std::fs::write(directory.join("neap-000001-00002.warc.gz"), b"torn").unwrap();
+    let crawl = crawl.killed().await;
+    assert_eq!(crawl.run.recovered.removed_segments, 1);
+    assert!(!directory.join("neap-000001-00002.warc.gz").exists());
+    assert!(directory.join("neap-000001-00003.warc.gz").is_dir());
+    for name in kept {
+        assert!(directory.join(name).exists(), "{name}");
+    }
+}

@@ -4,7 +4,7 @@ use neap_core::scope::SkipReason;
 use neap_core::{RequestId, UnixMs};
 use neap_store::{Command, Event, HostMemory, Position, RobotsAnswer, Skipped, Standing};
 
-use crate::support::{NOW, crawl, done, failed, retry};
+use crate::support::{NOW, crawl, done, failed, retry, submit};
 
 const HOST: &str = "http://a.example/";
 
@@ -194,7 +194,7 @@ async fn a_host_fails_with_all_its_open_requests_of_the_named_jobs() {
         "http://b.example/",
     ])
     .await;
-    let other = crate::support::submit(&crawl.store, "other", &["http://a.example/1"])
+    let other = submit(&crawl.store, "other", &["http://a.example/1"])
         .await
         .job_id;
     let rows = crawl.ready(job_id).await;
@@ -253,7 +253,6 @@ async fn a_host_is_remembered() {
         }]))
         .await;
     crawl.send(Command::LoadHost(host)).await;
-    assert!(matches!(crawl.answer().await, Event::RobotsKept(kept) if kept == host));
     let Event::Host(row) = crawl.answer().await else {
         panic!("host")
     };
@@ -268,7 +267,7 @@ async fn commands_of_one_batch_see_each_other() {
     let urls: Vec<_> = (0..100).map(|n| format!("http://a.example/{n}")).collect();
     let (mut crawl, job_id) = crawl(&urls.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let rows = crawl.ready(job_id).await;
-    let leases = rows.iter().map(|row| neap_store::Lease {
+    let leases = rows[..70].iter().map(|row| neap_store::Lease {
         request: row.request,
         is_alone: false,
     });
@@ -276,11 +275,6 @@ async fn commands_of_one_batch_see_each_other() {
     for row in &rows[..70] {
         crawl.send(Command::Record(Box::new(done(row, 200)))).await;
     }
-    crawl
-        .send(Command::Release(
-            rows[70..].iter().map(|row| row.request).collect(),
-        ))
-        .await;
     let refill = neap_store::Refill {
         job: job_id,
         host: rows[0].host,
@@ -296,4 +290,117 @@ async fn commands_of_one_batch_see_each_other() {
     assert_eq!(refilled.rows.len(), 30);
     assert_eq!(refilled.rows[0].request, rows[70].request);
     crawl.assert_counters().await;
+}
+
+#[tokio::test]
+async fn only_jobs_of_this_run_are_made_ready_again() {
+    let (mut first, shop) = crawl(&[HOST]).await;
+    let other = submit(
+        &first.store,
+        "other",
+        &["http://a.example/1", "http://a.example/2"],
+    )
+    .await;
+    for (n, row) in first.ready(other.job_id).await.iter().enumerate() {
+        first.fetch(retry(row, 100 + n as i64, true)).await;
+    }
+    let row = first.find(shop, HOST).await;
+    first.fetch(retry(&row, 300, true)).await;
+    let mut second = first.killed().await;
+    second.send(Command::OpenJob(shop)).await;
+    let due = second.event().await;
+    assert!(
+        matches!(due, Event::NextDue(Some(at)) if at.0 == NOW.0 + 300),
+        "{due:?}"
+    );
+    let promote = |most| Command::Promote {
+        now: UnixMs(NOW.0 + 900),
+        most,
+    };
+    second.send(promote(10)).await;
+    assert!(matches!(second.event().await, Event::NextDue(None)));
+    let Event::Promoted(rows) = second.event().await else {
+        panic!("promoted")
+    };
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0].job, shop);
+
+    // Of two opened jobs the longest due go first, whosever they are.
+    second.lease(rows[0].request, false).await;
+    second.record(retry(&rows[0], 50, true)).await;
+    second.send(Command::OpenJob(other.job_id)).await;
+    assert!(matches!(second.event().await, Event::NextDue(Some(_))));
+    second.send(promote(2)).await;
+    let Event::Promoted(rows) = second.answer().await else {
+        panic!("promoted")
+    };
+    let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
+    assert_eq!(jobs, [shop, other.job_id]);
+    second.assert_counters().await;
+}
+
+#[tokio::test]
+async fn millions_of_requests_end_in_slices_and_are_told_of_once() {
+    let urls: Vec<_> = (0..25_000)
+        .map(|n| format!("http://{}.example/{n}", ["a", "b", "c"][n % 3]))
+        .collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    let (mut crawl, job_id) = crawl(&urls).await;
+    let other = submit(&crawl.store, "other", &urls[..6000]).await.job_id;
+    let rows = crawl.ready(job_id).await;
+    crawl.fetch(retry(&rows[0], 500, true)).await;
+    crawl.lease(rows[1].request, false).await;
+    while crawl.events.try_recv().is_ok() {}
+    crawl
+        .send(Command::SkipRest {
+            job: job_id,
+            reason: SkipReason::MaxPages,
+        })
+        .await;
+    let mut skipped = Vec::new();
+    let requests = loop {
+        match crawl.events.recv().await.expect("the writer goes on") {
+            Event::Counts(_, counts) => skipped.push(counts.skipped),
+            Event::NextDue(_) => {}
+            Event::RestSkipped { requests, .. } => break requests,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(requests, 24_999, "all but the one in flight");
+    assert_eq!(
+        skipped,
+        [10_000, 20_000, 24_999],
+        "one transaction after another"
+    );
+    crawl.assert_counters().await;
+
+    // The other job is as it was, and a host fails in the same way. Closing waits for the rest.
+    assert_eq!(crawl.ready(other).await.len(), 3000, "1,000 of each host");
+    let reason = SkipReason::MaxPages;
+    crawl.send(Command::SkipRest { job: other, reason }).await;
+    let answer = crawl.answer().await;
+    assert!(
+        matches!(answer, Event::RestSkipped { requests: 6000, .. }),
+        "{answer:?}"
+    );
+    let third = submit(&crawl.store, "third", &urls).await.job_id;
+    let host = crawl.ready(third).await[0].host;
+    let cause = "dns".to_owned();
+    let jobs = vec![third];
+    crawl.send(Command::FailHost { host, jobs, cause }).await;
+    let path = crawl.path();
+    let _directory = crawl.close().await;
+    let left = crate::support::query(
+        &path,
+        "SELECT job_id, ready, failed, skipped FROM jobs ORDER BY job_id",
+    )
+    .await;
+    assert_eq!(
+        left,
+        [
+            ["1", "1", "0", "24999"],
+            ["2", "0", "0", "6000"],
+            ["3", "16666", "8334", "0"]
+        ]
+    );
 }

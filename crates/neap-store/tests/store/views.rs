@@ -2,7 +2,10 @@
 
 use std::process::Command as Process;
 
-use neap_store::Reader;
+use neap_core::classify::Outcome;
+use neap_core::scope::SkipReason;
+use neap_store::{Command, Reader};
+use sqlx::ConnectOptions;
 
 use crate::support::{crawl, done, failed, linking, retry};
 
@@ -189,5 +192,59 @@ async fn the_sqlite3_of_a_distribution_reads_every_view() {
             output.status.success() && text.ends_with("ok\n"),
             "{version} {view}: {text} {error}"
         );
+    }
+}
+
+#[tokio::test]
+async fn pages_that_a_gateway_cost_are_counted_whatever_ended_them() {
+    let (mut crawl, job_id) = crawl(&[
+        "http://a.example/1",
+        "http://a.example/2",
+        "http://a.example/3",
+    ])
+    .await;
+    let rows = crawl.ready(job_id).await;
+    crawl.fetch(retry(&rows[0], 100, true)).await;
+    crawl.fetch(failed(&rows[1])).await;
+    let (host, jobs) = (rows[0].host, vec![job_id]);
+    let cause = "host_given_up".to_owned();
+    crawl.send(Command::FailHost { host, jobs, cause }).await;
+    crawl.answer().await;
+    let gateways = crawl
+        .query("SELECT cause, answers, pages_lost FROM bad_gateways")
+        .await;
+    // The third had no answer at all.
+    assert_eq!(gateways, [["http_502", "2", "2"]]);
+}
+
+/// Every code that stands in a column has the word beside it that the program uses.
+#[tokio::test]
+async fn codes_have_the_same_words_in_sql_and_in_the_program() {
+    let (crawl, _) = crawl(&["http://a.example/1"]).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(crawl.path());
+    let mut connection = options.connect().await.unwrap();
+    for outcome in Outcome::ALL {
+        let word: String = sqlx::query_scalar(
+            "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, is_charged)
+             VALUES (1, 1, 1, 1, 0, ?, 0) RETURNING outcome_name",
+        )
+        .bind(outcome.code())
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(word, outcome.as_str());
+    }
+    for reason in SkipReason::ALL {
+        for sql in [
+            "UPDATE requests SET state = 5, skip_reason = ? RETURNING skip_reason_name",
+            "INSERT INTO skips (job_id, reason, url) VALUES (1, ?, '') RETURNING reason_name",
+        ] {
+            let word: String = sqlx::query_scalar(sql)
+                .bind(reason.code())
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(word, reason.as_str(), "{sql}");
+        }
     }
 }
