@@ -74,7 +74,7 @@ pub(super) async fn promote(
     for job in jobs {
         let of_job: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT due_ms, request_id FROM requests INDEXED BY requests_waiting
-             WHERE state = 4 AND job_id = ? AND due_ms <= ? ORDER BY due_ms, request_id LIMIT ?",
+             WHERE state = 4 AND job_id = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?",
         )
         .bind(job.0)
         .bind(now.0)

@@ -95,13 +95,14 @@ pub(super) async fn go_on(
     Ok(())
 }
 
+// Both read their index in its own order: a slice that had to be sorted would be read as a whole.
 macro_rules! end {
-    ($selected:literal, $key:literal) => {
+    ($selected:literal, $order:literal, $key:literal) => {
         concat!(
             "UPDATE requests SET state = ?1, cause = ?2, skip_reason = ?3 WHERE request_id IN (SELECT ",
             $selected,
-            " AND r.request_id NOT IN (SELECT request_id FROM in_flight) ORDER BY r.",
-            $key,
+            " AND r.request_id NOT IN (SELECT request_id FROM in_flight) ORDER BY ",
+            $order,
             " LIMIT ?8) RETURNING ",
             $key
         )
@@ -112,11 +113,13 @@ const READY: &str = end!(
     "r.request_id FROM hosts h CROSS JOIN requests r INDEXED BY requests_ready
      WHERE h.host_id BETWEEN max(?4, ?7) AND ?5 AND r.state = 0 AND r.host_id = h.host_id
        AND r.job_id = ?6",
+    "h.host_id",
     "host_id"
 );
 const WAITING: &str = end!(
     "r.request_id FROM requests r INDEXED BY requests_waiting
      WHERE r.state = 4 AND r.job_id = ?6 AND r.due_ms >= ?7 AND r.host_id BETWEEN ?4 AND ?5",
+    "r.due_ms",
     "due_ms"
 );
 
@@ -193,6 +196,29 @@ impl Sweep {
         match self.end {
             End::Failed { host, .. } => Event::HostFailed { host, requests },
             End::Skipped { job, .. } => Event::RestSkipped { job, requests },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+    use crate::{Access, Store};
+
+    #[tokio::test]
+    async fn a_slice_is_read_in_the_order_of_its_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let mut connection = store.connect().await.unwrap();
+        for sql in [READY, WAITING] {
+            let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+            let plan = plan.fetch_all(&mut connection).await.unwrap();
+            let steps: Vec<&str> = plan.iter().map(|row| row.get(3)).collect();
+            let is_slow = |step: &&str| step.contains("TEMP B-TREE") || step.starts_with("SCAN");
+            assert!(!steps.iter().any(is_slow), "{steps:#?}");
         }
     }
 }
