@@ -26,7 +26,7 @@ mod robots;
 mod stop;
 
 pub use jobs::{RunJob, check_headers};
-pub use progress::{HostLine, Progress};
+pub use progress::{HostLine, Progress, Standstill};
 pub use pump::{Pump, RunError, RunOptions};
 pub use report::{Ended, RunReport};
 pub use stop::{Stop, Stopper};

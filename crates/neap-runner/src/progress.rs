@@ -7,6 +7,7 @@ use std::time::Duration;
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::exchange::Exchange;
 use neap_core::limiter::State;
+use neap_core::scheduler::Wake;
 use neap_core::verdict::Verdict;
 
 /// Exchanges whose latency is remembered for the percentiles of the summary; when there are more,
@@ -44,6 +45,19 @@ pub struct Progress {
     pub hosts: Vec<HostLine>,
     /// Hosts that take part.
     pub host_count: usize,
+    /// Why nothing is sent at present, if all there is to do is wait.
+    pub standstill: Option<Standstill>,
+}
+
+/// All that is left to do waits, for a while that is worth telling.
+#[derive(Debug, Clone)]
+pub struct Standstill {
+    /// What is waited for.
+    pub wake: Wake,
+    /// The host that it is waited for; `None` if it is a request.
+    pub host: Option<String>,
+    /// For how long.
+    pub wait: Duration,
 }
 
 /// A host as the progress shows it.

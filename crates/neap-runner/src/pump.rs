@@ -8,6 +8,7 @@ mod carry;
 mod close;
 mod hear;
 mod keep;
+mod still;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::progress::{Progress, Tally};
 use crate::report::{Ended, RunReport};
 use crate::robots::{Asked, Rules};
 use crate::stop::{Stop, Stopper};
+use still::Still;
 
 /// How often limiter memories are stored and the progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -112,6 +114,8 @@ pub struct Pump {
     /// When workers that are still out after a stop are called off.
     grace_ends: Option<Instant>,
     progress: watch::Sender<Progress>,
+    /// The standstill that was logged last and is not over.
+    still: Option<Still>,
     started: Instant,
 }
 
@@ -174,6 +178,7 @@ impl Pump {
             options,
             grace_ends: None,
             progress: watch::Sender::new(Progress::default()),
+            still: None,
             started: Instant::now(),
         })
     }
@@ -215,6 +220,7 @@ impl Pump {
                     if ticks.is_multiple_of(TICKS_TO_MEMORIES) {
                         self.store_memories().await?;
                     }
+                    self.log_standstill();
                     self.tell_progress();
                 }
             }

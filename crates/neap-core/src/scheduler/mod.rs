@@ -471,6 +471,21 @@ impl Scheduler {
         [held, due].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// Until when nothing at all can be sent, and what is waited for, if nothing is in flight, nothing is
+    /// awaited from the store, and no host is merely asked at its pace: every host is held, or every
+    /// request waits for its retry.
+    pub fn standstill(&self) -> Option<(Time, Wake)> {
+        let (at, wake) = self.poll_timeout()?;
+        let is_trouble = match wake {
+            Wake::Host(_, hold) => hold.is_trouble(),
+            Wake::RetryDue => true,
+        };
+        let is_waiting = self.ring.is_empty() && self.hungry.is_empty() && self.ordered == 0;
+        let is_idle = is_trouble && self.busy == 0 && is_waiting;
+        let is_loaded = || self.hosts.values().all(HostEntry::is_loaded);
+        (is_idle && is_loaded()).then_some((at, wake))
+    }
+
     /// Hosts of which something changed since they were last taken, as they stand and with what their
     /// limiters remember. What hosts of a domain learned together comes with each that was asked since, and
     /// with all of them if one asked for a pause: the first that a later run loads brings the limit back,

@@ -215,7 +215,7 @@ fn load(scheduler: &mut Scheduler, host: HostId) {
     scheduler.handle_host(host, &name, None, None, Time::ZERO, neap_core::UnixMs(0));
 }
 
-fn ready(host: i64, number: i64) -> Ready {
+pub(super) fn ready(host: i64, number: i64) -> Ready {
     let request = RequestId(number);
     Ready {
         request,

@@ -1,5 +1,6 @@
 //! In what order do requests go, and what do those wait for that do not?
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -125,6 +126,52 @@ fn waiting_has_a_time_and_a_reason() {
     let (at, wake) = world.wake().expect("a retry waits");
     assert_eq!(wake, Wake::RetryDue);
     assert_eq!(Some(at), world.store.next_due());
+}
+
+#[test]
+fn a_run_whose_hosts_are_all_held_says_so_and_does_not_spin() {
+    let hosts = vec![
+        Host::new(8, 50).with_outage(1.0, 301.0),
+        Host::new(8, 50).with_pause(1.0, 3.0, Duration::from_secs(240)),
+    ];
+    let mut world = World::new(25, 16, hosts);
+    world.add_job(1, job(), [pages(1, 500), pages(2, 500)].concat());
+    // That it looks up a few times a second at most is checked all the time; here, how often in all.
+    let (polls, seen) = (Cell::new(0u32), RefCell::new(Vec::new()));
+    world.run_until(|world| {
+        let is_held = (secs(10.0)..secs(200.0)).contains(&world.now);
+        polls.set(polls.get() + u32::from(is_held));
+        seen.borrow_mut().extend(
+            world
+                .scheduler
+                .standstill()
+                .filter(|_| is_held)
+                .map(|(_, wake)| wake),
+        );
+        world.now > secs(200.0)
+    });
+    assert!(polls.get() < 1500, "{} steps in 190 s", polls.get());
+    let seen = seen.into_inner();
+    let probes = Wake::Host(HostId(1), Hold::Probe);
+    assert!(seen.contains(&probes), "{seen:?}");
+    let paces = |wake: &&Wake| matches!(wake, Wake::Host(_, hold) if !hold.is_trouble());
+    assert_eq!(seen.iter().filter(paces).count(), 0);
+    world.run();
+    assert_eq!(world.ended(1, State::Done), 1000);
+    assert_eq!(world.scheduler.standstill(), None);
+}
+
+#[test]
+fn a_run_that_keeps_a_delay_does_not_stand_still() {
+    let mut world = World::new(26, 4, vec![Host::new(4, 10)]);
+    let spacing = Duration::from_secs(7);
+    world.add_job(1, JobSettings { spacing, ..job() }, pages(1, 5));
+    let stood_still = Cell::new(false);
+    world.run_until(|world| {
+        stood_still.set(stood_still.get() || world.scheduler.standstill().is_some());
+        false
+    });
+    assert!(!stood_still.get());
 }
 
 #[test]

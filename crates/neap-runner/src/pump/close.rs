@@ -90,6 +90,7 @@ impl Pump {
             causes: counts.causes,
             hosts: hosts.into_iter().map(line).collect(),
             host_count,
+            standstill: self.standstill(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neap_core::limiter::State;
-use neap_runner::{HostLine, Progress};
+use neap_core::scheduler::{Hold, Wake};
+use neap_runner::{HostLine, Progress, Standstill};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -74,6 +75,9 @@ async fn bar(title: String, mut progress: watch::Receiver<Progress>) {
                 .unwrap_or_default(),
         ));
         let mut message = counts(&now);
+        if let Some(standstill) = &now.standstill {
+            message.push_str(&format!("\n {}", standstill_line(standstill)));
+        }
         for host in now.hosts.iter().take(HOSTS_SHOWN) {
             message.push_str(&format!("\n {}", host_line(host)));
         }
@@ -91,9 +95,11 @@ async fn lines(title: String, mut progress: watch::Receiver<Progress>) {
         }
         next += LINE_EVERY;
         let held = now.hosts.first().filter(|host| host.state != State::Steady);
-        let held = held
-            .map(|host| format!("  {}", host_line(host)))
-            .unwrap_or_default();
+        let held = match (&now.standstill, held) {
+            (Some(standstill), _) => format!("  {}", standstill_line(standstill)),
+            (None, Some(host)) => format!("  {}", host_line(host)),
+            (None, None) => String::new(),
+        };
         say!("{title} {} {}{held}", clock(now.elapsed), counts(&now));
     }
 }
@@ -111,6 +117,7 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
             "done": now.closed, "total": now.known, "rate": rate(&now),
             "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
             "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes,
+            "standstill": now.standstill.as_ref().map(standstill_line),
         });
         say!("{event}");
     }
@@ -150,6 +157,23 @@ fn host_line(host: &HostLine) -> String {
     )
 }
 
+/// Why the run does nothing but wait: `every host is held: next probe of https://a.example in 3.0 s`.
+fn standstill_line(standstill: &Standstill) -> String {
+    let host = for_terminal(standstill.host.as_deref().unwrap_or("a host"));
+    let wait = match standstill.wait {
+        wait if wait < Duration::from_secs(60) => short(wait),
+        wait => clock(wait),
+    };
+    let held = |what: String| format!("every host is held: {what} in {wait}");
+    match standstill.wake {
+        Wake::Host(_, Hold::Probe) => held(format!("next probe of {host}")),
+        Wake::Host(_, Hold::Pause) => held(format!("the pause that {host} asked for ends")),
+        Wake::Host(_, Hold::Robots) => held(format!("robots.txt of {host} is asked for again")),
+        Wake::Host(_, Hold::Pace | Hold::Budget) => held(format!("next request to {host}")),
+        Wake::RetryDue => format!("every request waits to be asked again: the next one in {wait}"),
+    }
+}
+
 /// Exchanges a second, over the whole run.
 fn rate(now: &Progress) -> f64 {
     now.exchanges as f64 / now.elapsed.as_secs_f64().max(0.001)
@@ -160,4 +184,47 @@ fn eta(now: &Progress) -> Option<Duration> {
     let left = now.known.saturating_sub(now.closed) as f64;
     let rate = rate(now);
     (rate > 0.0 && left > 0.0).then(|| Duration::from_secs_f64((left / rate).min(1e7)))
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::HostId;
+
+    use super::*;
+
+    #[test]
+    fn a_standstill_says_what_is_waited_for() {
+        let line = |wake, seconds| {
+            standstill_line(&Standstill {
+                wake,
+                host: Some("https://a.example".to_owned()),
+                wait: Duration::from_secs(seconds),
+            })
+        };
+        let host = |hold| Wake::Host(HostId(1), hold);
+        for (wake, seconds, expected) in [
+            (
+                host(Hold::Probe),
+                3,
+                "every host is held: next probe of https://a.example in 3.0 s",
+            ),
+            (
+                host(Hold::Pause),
+                5025,
+                "every host is held: the pause that https://a.example asked for ends in 01:23:45",
+            ),
+            (
+                host(Hold::Robots),
+                9,
+                "every host is held: robots.txt of https://a.example is asked for again in 9.0 s",
+            ),
+            (
+                Wake::RetryDue,
+                2,
+                "every request waits to be asked again: the next one in 2.0 s",
+            ),
+        ] {
+            assert_eq!(line(wake, seconds), expected);
+        }
+    }
 }
