@@ -9,6 +9,7 @@ mod demo;
 mod jobs;
 mod kill;
 mod outage;
+mod people;
 mod stop;
 mod support;
 mod tidy;

@@ -67,6 +67,8 @@ CREATE TABLE hosts (
   limiter_ms        INTEGER,
   limiter_epoch     INTEGER REFERENCES runs (epoch),
   concurrency_limit REAL,
+  -- The host whose limit it shares (limits.key = "domain"), and whose limit_changes are its own; NULL: none.
+  shares_limit_of   INTEGER REFERENCES hosts (host_id),
   in_flight         INTEGER,
   requests_per_s    REAL,
   -- Latency to the header that 95 of 100 answers stay below.

@@ -93,6 +93,8 @@ pub struct HostMemory {
 pub struct Standing {
     /// Requests that it may have in flight.
     pub limit: f64,
+    /// The host whose limit it shares, and whose changes of it are its own; `None` if it has its own.
+    pub shares_limit_of: Option<HostId>,
     /// Requests that it has in flight.
     pub in_flight: u32,
     /// Requests a second of late.

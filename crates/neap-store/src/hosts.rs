@@ -26,6 +26,8 @@ pub struct HostSummary {
     pub name: String,
     /// How it stood, under which run, and when; `None` if no run has asked it anything.
     pub standing: Option<(Standing, i64, UnixMs)>,
+    /// The name of the host whose limit it shares, see [`Standing::shares_limit_of`].
+    pub shares_limit_with: Option<String>,
     /// Requests that can be asked for now, those in flight included.
     pub ready: u64,
     /// Requests that wait for the end of their backoff.
@@ -49,6 +51,16 @@ pub struct HostSummary {
     /// The status of its robots file, and until when that is used; the status is `None` if there is no
     /// usable file.
     pub robots: Option<(Option<u16>, UnixMs)>,
+}
+
+impl HostSummary {
+    /// The host whose changes of the limit are those of this one: mostly itself.
+    pub fn limit_host(&self) -> HostId {
+        let shared = self.standing.as_ref();
+        shared
+            .and_then(|(standing, ..)| standing.shares_limit_of)
+            .unwrap_or(self.host)
+    }
 }
 
 /// What hosts can be sorted by.
@@ -157,7 +169,8 @@ const COLUMNS: &str = "h.host_id, h.name, h.limiter_ms, h.limiter_epoch, h.concu
     h.in_flight, h.requests_per_s, h.p95_us, h.only_probed_since_ms, h.next_probe_ms,
     h.held_until_ms, h.is_given_up, h.waits_for_robots, h.robots_failing_since_ms,
     h.robots_next_ms, h.robots_status, h.robots_expires_ms, h.done, h.failed, h.attempts, h.ok,
-    h.http_502, h.http_503, h.http_429, h.timeouts,
+    h.http_502, h.http_503, h.http_429, h.timeouts, h.shares_limit_of,
+    (SELECT name FROM hosts leader WHERE leader.host_id = h.shares_limit_of),
     (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id) AS ready,
     coalesce(w.waiting, 0) AS waiting
     FROM hosts h LEFT JOIN (SELECT host_id, count(*) AS waiting
@@ -273,7 +286,8 @@ impl Reader {
         self.names(sqlx::query_scalar(sql).bind(most)).await
     }
 
-    /// How the limit of a host went, as far as it was kept; the oldest first.
+    /// How the limit of a host went, as far as it was kept; the oldest first. A host that shares a limit has
+    /// no changes of its own: see [`HostSummary::limit_host`].
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -418,6 +432,7 @@ fn summary(row: &[Value]) -> HostSummary {
     let moment = |at: usize| whole(at).map(UnixMs);
     let standing = Standing {
         limit: real(4),
+        shares_limit_of: whole(25).map(HostId),
         in_flight: u32::try_from(count(5)).unwrap_or(u32::MAX),
         requests_per_s: real(6),
         p95: whole(7).map(|us| Duration::from_micros(us.unsigned_abs())),
@@ -427,16 +442,15 @@ fn summary(row: &[Value]) -> HostSummary {
         waits_for_robots: count(12) == 1,
         robots_failing: moment(13).zip(moment(14)),
     };
-    let name = match row.get(1) {
-        Some(Value::Text(name)) => name.clone(),
-        Some(Value::Real(_) | Value::Integer(_) | Value::Blob(_) | Value::Null) | None => {
-            String::new()
-        }
+    let text = |at: usize| match row.get(at) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        Some(Value::Real(_) | Value::Integer(_) | Value::Blob(_) | Value::Null) | None => None,
     };
     let robots_status = whole(15).and_then(|status| u16::try_from(status).ok());
     HostSummary {
         host: HostId(whole(0).unwrap_or(0)),
-        name,
+        name: text(1).unwrap_or_default(),
+        shares_limit_with: text(26),
         standing: moment(2)
             .zip(whole(3))
             .map(|(at, epoch)| (standing, epoch, at)),
@@ -449,7 +463,7 @@ fn summary(row: &[Value]) -> HostSummary {
         http_503: count(22),
         http_429: count(23),
         timeouts: count(24),
-        ready: count(25),
-        waiting: count(26),
+        ready: count(27),
+        waiting: count(28),
     }
 }

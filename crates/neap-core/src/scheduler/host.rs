@@ -322,6 +322,13 @@ impl HostEntry {
     }
 
     /// How it stands, with its door if it has one yet.
+    /// Whether its pace still goes down, though nothing happens any more.
+    pub(super) fn is_fading(&self, now: Time) -> bool {
+        /// Requests a second that are shown as none.
+        const NONE: f64 = 0.05;
+        self.pace.per_second(now) >= NONE
+    }
+
     pub(super) fn view(&self, host: HostId, door: Option<&Door>, now: Time) -> HostView {
         HostView {
             host,

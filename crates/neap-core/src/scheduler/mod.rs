@@ -494,9 +494,9 @@ impl Scheduler {
         let mut changed = Vec::new();
         for (host, entry) in &mut self.hosts {
             let door = entry.door.and_then(|door| self.doors.get(door));
-            if let Some(door) = door
-                && std::mem::take(&mut entry.is_dirty)
-            {
+            let is_news = entry.is_dirty || entry.is_fading(now);
+            if let Some(door) = door.filter(|_| is_news) {
+                entry.is_dirty = false;
                 let view = entry.view(*host, Some(door), now);
                 changed.push((view, door.memory(now, unix_now)));
             }

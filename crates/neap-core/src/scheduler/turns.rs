@@ -409,7 +409,7 @@ mod tests {
     use super::*;
     use crate::CanonicalUrl;
     use crate::job::LimitKey;
-    use crate::limiter::{Signal, SignalKind};
+    use crate::limiter::{Reason, Signal, SignalKind};
     use crate::scheduler::{JobSettings, Position, Refill, Wake};
     use crate::{Host, UnixMs};
 
@@ -689,5 +689,57 @@ mod tests {
         }
         assert!(most <= REMEMBERED_HOSTS, "{most}");
         assert!(scheduler.hosts.contains_key(&HostId(1)));
+    }
+
+    #[test]
+    fn every_change_of_a_limit_is_told_once_from_the_start_on() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        let reasons = |scheduler: &mut Scheduler| -> Vec<_> {
+            let changes = scheduler.take_changes().into_iter();
+            changes.map(|(_, change)| change.reason).collect()
+        };
+        assert_eq!(reasons(&mut scheduler), [Reason::Start]);
+        assert_eq!(reasons(&mut scheduler), []);
+        bring(&mut scheduler, &refills[0], 1..2);
+        // Another job allows the host one request at a time.
+        let careful = JobSettings {
+            per_host: 1,
+            ..settings()
+        };
+        scheduler.add_job(JobId(2), careful);
+        scheduler.handle_ready(JobId(2), HOST, row(JobId(2), HOST, 2).position);
+        assert_eq!(reasons(&mut scheduler), [Reason::Ceiling]);
+        assert_eq!(scheduler.host(HOST, Time::ZERO).unwrap().limit, 1.0);
+    }
+
+    #[test]
+    fn a_host_is_written_down_whenever_something_changed() {
+        let (mut scheduler, refills) = with_jobs(1, &settings());
+        let mut dice = SmallRng::seed_from_u64(1);
+        let taken = |scheduler: &mut Scheduler, now| scheduler.take_memories(now, UnixMs(0));
+        assert_eq!(taken(&mut scheduler, Time::ZERO), []);
+        bring(&mut scheduler, &refills[0], 1..2);
+        let Some(Dispatch::Request { token, .. }) = scheduler.poll_dispatch(Time::ZERO) else {
+            panic!("it has its turn");
+        };
+        let (view, _) = taken(&mut scheduler, Time::ZERO).remove(0);
+        assert_eq!((view.in_flight, view.rate > 0.0, view.p95), (1, true, None));
+        let now = Time::from_secs_f64(0.3);
+        let signal = Signal {
+            kind: SignalKind::Ok,
+            latency: Some(Duration::from_millis(250)),
+            ..Signal::NOTHING
+        };
+        scheduler.handle_report(token, signal, now, &mut dice);
+        let (view, _) = taken(&mut scheduler, now).remove(0);
+        assert_eq!(
+            (view.in_flight, view.p95),
+            (0, Some(Duration::from_millis(250)))
+        );
+        // Its pace goes down by itself, and is written down until it is none.
+        let (view, _) = taken(&mut scheduler, now).remove(0);
+        assert!(view.rate > 0.05, "{view:?}");
+        let later = Time::from_secs_f64(60.0);
+        assert_eq!(taken(&mut scheduler, later), []);
     }
 }

@@ -62,6 +62,7 @@ fn standing(view: &HostView, memory: &Memory, clock: &Clock) -> Standing {
     };
     Standing {
         limit: view.limit,
+        shares_limit_of: Some(view.leader).filter(|leader| *leader != view.host),
         in_flight: view.in_flight,
         requests_per_s: view.rate,
         p95: view.p95,

@@ -15,14 +15,15 @@ use crate::values::{Args, Shape};
 
 static UPDATE_MEMORY: Shape = Shape::new(
     "WITH v (id, epoch, limiter, at, lim, in_flight, rate, p95, down, probe, held, given_up, waits,
-     failing, next) AS (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+     failing, next, shares) AS (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     // Not a single answer in this run says nothing about the last run's.
     ") UPDATE hosts SET limiter = v.limiter, limiter_ms = v.at, limiter_epoch = v.epoch,
      concurrency_limit = v.lim, in_flight = v.in_flight, requests_per_s = v.rate,
      p95_us = coalesce(v.p95, p95_us), only_probed_since_ms = v.down, next_probe_ms = v.probe,
      held_until_ms = v.held, is_given_up = v.given_up, waits_for_robots = v.waits,
-     robots_failing_since_ms = v.failing, robots_next_ms = v.next
+     robots_failing_since_ms = v.failing, robots_next_ms = v.next,
+     shares_limit_of = v.shares
      FROM v WHERE hosts.host_id = v.id",
 );
 
@@ -45,6 +46,7 @@ pub(super) async fn keep_memory(
             .int(i64::from(standing.is_given_up))
             .int(i64::from(standing.waits_for_robots));
         bind_span(standing.robots_failing, args);
+        args.maybe_int(standing.shares_limit_of.map(|host| host.0));
     };
     UPDATE_MEMORY.execute(connection, memories, bind).await?;
     Ok(())

@@ -77,6 +77,7 @@ async fn a_host_is_read_as_it_was_written_and_shown_in_rfc_3339() {
     let at = |seconds: i64| UnixMs(NOW.0 + 1000 * seconds);
     let standing = Standing {
         limit: 4.25,
+        shares_limit_of: Some(rows[1].host),
         in_flight: 3,
         requests_per_s: 12.5,
         p95: Some(Duration::from_micros(380_500)),
@@ -98,6 +99,8 @@ async fn a_host_is_read_as_it_was_written_and_shown_in_rfc_3339() {
     let found = reader.host("http://a.example").await.unwrap().unwrap();
     assert_eq!(found.standing, Some((standing, 1, NOW)));
     assert_eq!((found.waiting, found.ready, found.http_502), (1, 0, 1));
+    assert_eq!(found.limit_host(), rows[1].host);
+    assert_eq!(found.shares_limit_with.as_deref(), Some("http://b.example"));
     let sql = "SELECT concurrency_limit, in_flight, requests_per_s, p95_ms, only_probed_since,
         next_probe_at, held_until, waits_for_robots, as_of FROM host_health WHERE as_of IS NOT NULL";
     assert_eq!(

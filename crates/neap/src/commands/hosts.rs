@@ -108,7 +108,7 @@ pub(crate) async fn history(
 ) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let host = which::host(&reader, text).await?;
-    let changes = reader.limit_changes(host.host).await?;
+    let changes = reader.limit_changes(host.limit_host()).await?;
     if let Some(path) = svg {
         let picture = drawn(&reader, &host, &changes).await?;
         std::fs::write(path, picture).map_err(|error| {

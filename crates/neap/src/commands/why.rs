@@ -22,7 +22,7 @@ pub(crate) async fn why(global: &Global, text: &str) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let host = which::host(&reader, text).await?;
     let story = HostStory {
-        changes: reader.limit_changes(host.host).await?,
+        changes: reader.limit_changes(host.limit_host()).await?,
         causes: reader.last_causes(host.host, LAST_ATTEMPTS).await?,
         host,
     };

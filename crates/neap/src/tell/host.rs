@@ -93,6 +93,9 @@ pub(crate) fn why(story: &HostStory, now: &Now) -> Vec<String> {
     let host = &story.host;
     let mut told = vec![host.name.clone()];
     told.extend(present(host, now));
+    told.extend(host.shares_limit_with.as_ref().map(|leader| {
+        format!("  It shares that limit with {leader} (`limits.key = \"domain\"`).")
+    }));
     told.extend(waits(host, now));
     told.push(requests(host, now));
     told.extend(robots(host, now));
@@ -271,6 +274,7 @@ pub(super) mod tests {
         HostSummary {
             host: HostId(1),
             name: "http://a.example".to_owned(),
+            shares_limit_with: None,
             standing: Some((standing, 3, after_noon(-1))),
             ready: 900,
             waiting: 4,
