@@ -249,6 +249,9 @@ pub struct Retry {
     pub max: Duration,
     /// How the backoff is drawn. Default: `full`.
     pub jitter: Jitter,
+    /// Longest `Retry-After` that is believed, of a page and of its whole host; a longer one is cut to
+    /// it. At most [`RETRY_AFTER_MAX`](crate::backoff::RETRY_AFTER_MAX). Default: 1 h.
+    pub retry_after_max: Duration,
     /// Retries are at most this share of the requests to a host while it has fresh ones, 0 to 1; `None`
     /// for no limit. Default: 0.2, as in Finagle's RetryBudget.
     pub budget: Option<f64>,
@@ -267,6 +270,7 @@ impl Default for Retry {
             base: Duration::from_secs(1),
             max: Duration::from_secs(300),
             jitter: Jitter::Full,
+            retry_after_max: Duration::from_secs(3600),
             budget: Some(0.2),
         }
     }

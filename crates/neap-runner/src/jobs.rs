@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
-use neap_core::{Host, JobId};
+use neap_core::{Host, JobId, UnixMs};
 use neap_fetch::{FetchSettings, Fetcher, JobHeader, MemoryBudget};
 
 use crate::pump::RunError;
@@ -111,6 +113,13 @@ impl JobContext {
             RobotsMode::Obey => true,
             RobotsMode::Off => false,
         }
+    }
+
+    /// What an answer's `Retry-After` asks for, as far as the job believes it.
+    pub(crate) fn asked_to_wait(&self, exchange: &Exchange, now: UnixMs) -> Option<Duration> {
+        let value = exchange.result.as_ref().ok()?.header("retry-after")?;
+        let asked = neap_parse::dates::retry_after(value, now)?;
+        Some(asked.min(self.job.retry.retry_after_max))
     }
 
     /// Whether answers go to the segment files.

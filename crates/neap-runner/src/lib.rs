@@ -9,6 +9,7 @@
 //! | `desk` | how do workers and the pump reach the scheduler? |
 //! | `robots` | what may be asked of a host? |
 //! | `reading` | what does a page say about where to go next? |
+//! | `record` | what is written down of an attempt? |
 //! | `jobs` | what does one job need while it runs? |
 //! | `clock` | what time is it, for the core and for the store? |
 //! | `stop` | how does a run end before its work does? |
@@ -21,6 +22,7 @@ mod jobs;
 mod progress;
 mod pump;
 mod reading;
+mod record;
 mod report;
 mod robots;
 mod stop;

@@ -16,7 +16,6 @@ use neap_parse::Robots;
 use neap_store::RobotsAnswer;
 
 use crate::desk::{Desk, Permit};
-use crate::flow::asked_to_wait;
 use crate::jobs::JobContext;
 
 /// How long a robots file is used (RFC 9309, section 2.4: "up to 24 hours").
@@ -56,7 +55,7 @@ pub(crate) async fn ask(
     for hop in 0..=MOST_REDIRECTS {
         let fetched = job.fetcher.fetch(&url, BodyLimit::CutAt(MOST_BYTES)).await;
         let exchange = &fetched.exchange;
-        let retry_after = asked_to_wait(exchange, desk.clock.unix());
+        let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
         let judgement = classify(exchange, retry_after, false);
         // Only the first answer is the host's own; a redirect may lead to another one.
         if let Some(permit) = permit.take() {

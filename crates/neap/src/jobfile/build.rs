@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
     Adaptive, Crawl, HeaderValue, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request,
     Retry, Robots,
@@ -246,6 +247,11 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
         base: reader.duration("retry.base", SHORTEST..=LONGEST, default.base),
         max: reader.duration("retry.max", SHORTEST..=LONGEST, default.max),
         jitter: jitter.unwrap_or(default.jitter),
+        retry_after_max: reader.duration(
+            "retry.retry_after_max",
+            Duration::ZERO..=RETRY_AFTER_MAX,
+            default.retry_after_max,
+        ),
         budget: reader.share("retry.budget", default.budget),
     }
 }

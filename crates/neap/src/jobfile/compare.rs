@@ -99,6 +99,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 base,
                 max,
                 jitter,
+                retry_after_max,
                 budget,
             },
         robots: Robots {
@@ -149,6 +150,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ("retry.base", duration_text(*base)),
         ("retry.max", duration_text(*max)),
         ("retry.jitter", word_for(*jitter, &JITTERS).to_owned()),
+        ("retry.retry_after_max", duration_text(*retry_after_max)),
         (
             "retry.budget",
             budget.map_or_else(|| "none".to_owned(), |share| share.to_string()),

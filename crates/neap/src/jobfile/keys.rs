@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 33] = [
+pub(super) const KEYS: [&str; 34] = [
     "neap",
     "name",
     "description",
@@ -32,6 +32,7 @@ pub(super) const KEYS: [&str; 33] = [
     "retry.base",
     "retry.max",
     "retry.jitter",
+    "retry.retry_after_max",
     "retry.budget",
     "robots.mode",
     "robots.crawl_delay_max",
