@@ -6,9 +6,9 @@
 
 use crate::time::Time;
 
-/// Failures that one good answer earns: four in a thousand; with those of
+/// Failures that one good answer earns: five in a thousand; with those of
 /// the settled limit that stays below the ten that are tolerable.
-const EARNED: f32 = 0.004;
+const EARNED: f32 = 0.005;
 /// Failures that a new host has in hand: about what finding its limit costs.
 const START: f32 = 4.0;
 /// Most failures that can be in hand, and most that can be owed.
@@ -34,6 +34,11 @@ impl Budget {
     /// A failure came that a try caused.
     pub(super) fn spend(&mut self) {
         self.0 = (self.0 - 1.0).max(BOUNDS.0);
+    }
+
+    /// What was spent was spent by mistake.
+    pub(super) fn refund(&mut self) {
+        self.0 = self.0.max(START);
     }
 
     /// Whether a try that may cost so many failures is covered.
@@ -74,6 +79,11 @@ impl Patience {
     pub(super) fn in_vain(&mut self, now: Time) {
         self.wait = WAIT.1;
         self.failed(now);
+    }
+
+    /// The host changed: what failed before may succeed, except what is paused.
+    pub(super) fn renew(&mut self) {
+        self.wait = WAIT.0;
     }
 
     /// A try succeeded.

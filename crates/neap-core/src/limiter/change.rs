@@ -35,8 +35,10 @@ pub enum Reason {
     Slow,
     /// Failures that seemed to be no sign of load are tested again.
     Doubt,
-    /// The cut of a test showed load, which is bearable: it was undone.
+    /// The cut showed that load was the cause; the limit is what the host can bear.
     Load,
+    /// The failures that are no sign of load were measured.
+    Measured,
     /// The cut changed nothing, so it was undone.
     NotLoad,
     /// The host stopped answering right after a raise, which was taken back.
@@ -60,7 +62,8 @@ impl Reason {
             Reason::Overload => "overload",
             Reason::Slow => "answers took longer",
             Reason::Doubt => "failures or latency are tested for load",
-            Reason::Load => "load is bearable",
+            Reason::Load => "load was the cause",
+            Reason::Measured => "failures without load were measured",
             Reason::NotLoad => "load was not the cause",
             Reason::Outage => "outage after a raise",
             Reason::Recovered => "answers again",

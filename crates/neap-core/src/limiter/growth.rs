@@ -18,6 +18,10 @@ const FORGOTTEN: f64 = 1.1;
 /// At this share of the ceiling and above, failures and latency may be those of load.
 const NEAR: f64 = 0.85;
 
+/// The so many-th failure on little evidence is not forgiven.
+const FORGIVING: u8 = 3;
+/// A try of fewer requests than this was one of a small limit, whose ceilings are easily mistaken.
+const FEW: u32 = 40;
 /// Ceilings that are taken for background before a higher limit must have proved good.
 const REVIEWS: u8 = 2;
 /// A share of failures above this is not taken for background without a cut that verifies it.
@@ -35,6 +39,8 @@ pub(super) struct Growth {
     wall: f32,
     /// How often a ceiling turned out to be none since a higher limit last proved good.
     reviews: u8,
+    /// How many failed tries were forgiven since then.
+    forgiven: u8,
     step: f32,
 }
 
@@ -54,6 +60,7 @@ impl Growth {
             failed: None,
             wall: ceiling.unwrap_or(0.0) as f32,
             reviews: 0,
+            forgiven: 0,
             step: LARGEST as f32,
         }
     }
@@ -90,7 +97,7 @@ impl Growth {
     pub(super) fn is_searching(&self, limit: f64) -> bool {
         let is_wide = |ceiling: f64| {
             let next = between(limit, ceiling).unwrap_or(ceiling);
-            ceiling > WIDE * limit && next >= limit + 0.5 && next.fract() == 0.0 && next < ceiling
+            ceiling > WIDE * limit && next >= 1.1 * limit && next.fract() == 0.0 && next < ceiling
         };
         match self.ceiling() {
             Some(ceiling) => is_wide(ceiling),
@@ -100,7 +107,7 @@ impl Growth {
 
     /// A higher limit proved good.
     pub(super) fn succeeded(&mut self, limit: f64) {
-        self.reviews = 0;
+        (self.reviews, self.forgiven) = (0, 0);
         if limit > FORGOTTEN * f64::from(self.wall) {
             self.wall = 0.0;
         }
@@ -134,23 +141,39 @@ impl Growth {
         self.wall = limit as f32;
     }
 
+    /// A try failed on little evidence. Says whether that is forgiven.
+    pub(super) fn forgive(&mut self) -> bool {
+        self.forgiven += u8::from(self.forgiven < FORGIVING);
+        self.failed.is_none() && self.forgiven < FORGIVING
+    }
+
+    /// The last failure was no sign of a ceiling.
+    pub(super) fn retract(&mut self) {
+        if let Some(last) = self.failed.take() {
+            self.ceiling = last.ceiling_before;
+            self.wall = last.ceiling_before.unwrap_or(0.0);
+        }
+    }
+
     /// Whether this limit is close to the last one that was too high.
     pub(super) fn is_near_wall(&self, limit: f64) -> bool {
         self.wall > 0.0 && limit > NEAR * f64::from(self.wall)
     }
 
-    /// The background is known better now. Says whether the ceiling turned out to be none.
-    pub(super) fn review(&mut self, background: f64) -> bool {
+    /// The background is known better now, be it guessed or measured. Says whether the ceiling turned out to be none.
+    pub(super) fn review(&mut self, background: f64, is_measured: bool) -> bool {
         match self.failed {
             Some(last)
-                if self.reviews < REVIEWS
-                    && background <= REVIEWED
+                if (is_measured || self.reviews < REVIEWS && background <= REVIEWED)
                     && !overload::is_likely(last.failed, last.started, background) =>
             {
-                self.reviews += 1;
-                self.ceiling = last.ceiling_before;
-                self.wall = last.ceiling_before.unwrap_or(0.0);
-                self.failed = None;
+                self.reviews = self.reviews.saturating_add(1);
+                if is_measured && last.started < FEW {
+                    // So were the ceilings before it: they were found under the same illusion.
+                    *self = Growth::new(None);
+                } else {
+                    self.retract();
+                }
                 true
             }
             Some(_) | None => false,
@@ -175,7 +198,7 @@ pub(super) fn quantum(limit: f64) -> f64 {
 
 /// A limit about in the middle: a whole number if there is one.
 fn between(limit: f64, ceiling: f64) -> Option<f64> {
-    let middle = (limit + ceiling) / 2.0;
+    let middle = ((limit + ceiling) / 2.0).min(limit * (1.0 + LARGEST));
     let whole = middle.round();
     let smallest = quantum(limit);
     if limit >= 1.0 && whole - limit > 0.5 * smallest && ceiling - whole > 0.5 * smallest {

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 /// Answers after which the base is as sure as it gets; keeps it able to follow the host.
 const BASE_KEPT: f32 = 400.0;
-/// A window is long when each slot was used so many times.
-pub(super) const LONG: f64 = 3.0;
+/// Weight of the variance known so far, in answers, when a window of up to 50 is added to it.
+const VARIANCE_KEPT: f32 = 20.0;
+/// Share of that correction that may be wrong.
+const BLUR: f32 = 0.5;
+/// See [`Latency::level`].
+const CENSORED: f32 = 0.5;
 /// Standard errors above the base within which a level is the same as the base.
 const SAME: f64 = 1.0;
 /// Standard errors below the base from which a level replaces it.
@@ -45,14 +49,6 @@ impl LogMean {
         self.count += 1.0;
     }
 
-    /// The mean, if there is one.
-    pub(super) fn level(&self) -> Option<Level> {
-        (self.count > 0.0).then(|| Level {
-            mean: self.sum / self.count,
-            count: self.count,
-        })
-    }
-
     fn deviation_sum(&self) -> f32 {
         (self.squares - self.sum * self.sum / self.count.max(1.0)).max(0.0)
     }
@@ -62,6 +58,7 @@ impl LogMean {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
     pub(super) mean: f32,
+    /// How many answers would give a mean that is as sure.
     pub(super) count: f32,
 }
 
@@ -70,9 +67,8 @@ pub(super) struct Level {
 pub(super) struct Latency {
     /// Smoothed mean in seconds; 0 before the first answer.
     smoothed: f32,
-    /// The levels without queueing, of short windows and of long ones. In a short window the quicker
-    /// answers are over-represented, since the slower ones are still out when it ends.
-    bases: [Option<Level>; 2],
+    /// The level without queueing.
+    base: Option<Level>,
     /// Variance of the logarithm within a window.
     variance: f32,
 }
@@ -81,7 +77,7 @@ impl Default for Latency {
     fn default() -> Latency {
         Latency {
             smoothed: 0.0,
-            bases: [None; 2],
+            base: None,
             variance: SPREAD * SPREAD,
         }
     }
@@ -96,11 +92,9 @@ impl Latency {
             } else {
                 0.0
             },
-            bases: [
-                None,
-                base.filter(|b| b.is_finite())
-                    .map(|mean| Level { mean, count: 30.0 }),
-            ],
+            base: base
+                .filter(|b| b.is_finite())
+                .map(|mean| Level { mean, count: 30.0 }),
             ..Latency::default()
         }
     }
@@ -127,12 +121,28 @@ impl Latency {
 
     /// The smoothed latency in seconds, 0 if unknown, and the logarithm of the base.
     pub(super) fn memory(&self) -> (f32, Option<f32>) {
-        (self.smoothed, self.bases[1].map(|base| base.mean))
+        (self.smoothed, self.base.map(|base| base.mean))
     }
 
-    /// How far a window's latency is above the base, as a logarithm, and in standard errors.
-    pub(super) fn rise(&self, window: &LogMean, limit: f64) -> (f64, f64) {
-        match (self.bases[kind(window, limit)], window.level()) {
+    /// The mean of a window that has lasted so long, if it has one.
+    ///
+    /// In a short window the quicker answers are over-represented, since the slower ones are still out
+    /// when it is judged: of those that take x, the share 1 - x / length has come, except of those that
+    /// were started when the window began. Computed for exponential, lognormal and Pareto latencies,
+    /// that lowers the mean of the logarithm by about half a spread times latency / length.
+    pub(super) fn level(&self, window: &LogMean, length: Duration) -> Option<Level> {
+        let r = (self.smoothed / length.as_secs_f32().max(1e-6)).min(1.0);
+        let missing = CENSORED * self.variance.sqrt() * r;
+        let doubt = (BLUR * CENSORED * r).powi(2);
+        (window.count > 0.0).then(|| Level {
+            mean: window.sum / window.count + missing,
+            count: 1.0 / (1.0 / window.count + doubt),
+        })
+    }
+
+    /// How far a level is above the base, as a logarithm, and in standard errors.
+    pub(super) fn rise(&self, level: Option<Level>) -> (f64, f64) {
+        match (self.base, level) {
             (Some(base), Some(level)) => self.difference(base, level),
             (None, _) | (_, None) => (0.0, 0.0),
         }
@@ -147,16 +157,17 @@ impl Latency {
 
     /// Learns from a window. `is_light` says that its limit was well below what the host bears, so that
     /// its latency may be higher than the base for no reason of load.
-    pub(super) fn learn(&mut self, window: &LogMean, limit: f64, is_light: bool) {
-        let kind = kind(window, limit);
-        let Some(level) = window.level() else { return };
+    pub(super) fn learn(&mut self, window: &LogMean, length: Duration, is_light: bool) {
+        let Some(level) = self.level(window, length) else {
+            return;
+        };
         let weight = window.count.min(50.0);
         let fresh =
             (window.deviation_sum() + SPREAD_PRIOR * self.variance) / (window.count + SPREAD_PRIOR);
-        self.variance += (fresh - self.variance) * weight / (weight + 50.0);
-        let (_, errors) = self.rise(window, limit);
+        self.variance += (fresh - self.variance) * weight / (weight + VARIANCE_KEPT);
+        let (_, errors) = self.rise(Some(level));
         let most = if is_light { SAME } else { 0.0 };
-        match &mut self.bases[kind] {
+        match &mut self.base {
             // Not told apart from the base: the two are one.
             Some(base) if (-LOWER..most).contains(&errors) => {
                 let total = base.count + level.count;
@@ -167,20 +178,14 @@ impl Latency {
             Some(base) if errors <= -LOWER && level.count >= ENOUGH => *base = level,
             // Some queueing: no base.
             Some(_) => {}
-            None => self.bases[kind] = Some(level),
+            None => self.base = Some(level),
         }
     }
 
     /// Takes a level as the base: the origin itself became slower.
-    pub(super) fn rebase(&mut self, window: &LogMean, limit: f64) {
-        self.bases = [None; 2];
-        self.bases[kind(window, limit)] = window.level();
+    pub(super) fn rebase(&mut self, level: Level) {
+        self.base = Some(level);
     }
-}
-
-/// 0 for a short window, 1 for a long one.
-fn kind(window: &LogMean, limit: f64) -> usize {
-    usize::from(f64::from(window.count) >= LONG * limit)
 }
 
 #[cfg(test)]
@@ -195,28 +200,45 @@ mod tests {
         mean
     }
 
+    const LONG: Duration = Duration::from_secs(100);
+
+    fn known() -> Latency {
+        let mut latency = Latency::default();
+        let base = [90, 100, 110, 100, 95, 105, 100, 100, 90, 110];
+        for ms in base {
+            latency.observe(Duration::from_millis(ms));
+        }
+        latency.learn(&window(&base), LONG, true);
+        latency
+    }
+
     #[test]
     fn a_doubled_latency_is_a_rise_of_ln_2_and_significant() {
-        let mut latency = Latency::default();
-        latency.learn(
-            &window(&[90, 100, 110, 100, 95, 105, 100, 100, 90, 110]),
-            10.0,
-            true,
-        );
-        let (rise, errors) = latency.rise(&window(&[180, 200, 220, 200, 190, 210, 200, 200]), 10.0);
+        let latency = known();
+        let level = latency.level(&window(&[180, 200, 220, 200, 190, 210, 200, 200]), LONG);
+        let (rise, errors) = latency.rise(level);
         assert!((rise - 2f64.ln()).abs() < 0.01, "{rise}");
         assert!(errors > 2.5, "{errors}");
     }
 
     #[test]
     fn one_outlier_is_no_significant_rise() {
-        let mut latency = Latency::default();
-        latency.learn(
-            &window(&[90, 100, 110, 100, 95, 105, 100, 100, 90, 110]),
-            10.0,
-            true,
-        );
-        let (_, errors) = latency.rise(&window(&[100, 100, 100, 100, 100, 100, 100, 1500]), 10.0);
+        let latency = known();
+        let level = latency.level(&window(&[100, 100, 100, 100, 100, 100, 100, 1500]), LONG);
+        let (_, errors) = latency.rise(level);
         assert!(errors < 2.0, "{errors}");
+    }
+
+    #[test]
+    fn a_short_window_is_taken_to_miss_its_slower_answers() {
+        let latency = known();
+        let seen = window(&[90, 95, 100]);
+        let in_time = |ms| {
+            latency
+                .level(&seen, Duration::from_millis(ms))
+                .unwrap()
+                .mean
+        };
+        assert!(in_time(150) > in_time(400) && in_time(400) > in_time(100_000));
     }
 }

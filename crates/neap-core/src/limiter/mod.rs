@@ -102,6 +102,8 @@ pub enum State {
     },
 }
 
+/// A fraction of a slot smaller than this is none; the least limit is one.
+const LEAST_FRACTION: f64 = 0.019;
 /// A failed request keeps its slot no longer than this.
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
 
@@ -114,8 +116,8 @@ pub struct HostLimiter {
     held: HeldSlots,
     in_flight: u32,
     has_answered: bool,
-    /// When the fraction of a slot may next be used.
-    fraction_at: Time,
+    /// When the fraction of a slot was used last.
+    fraction_used: Time,
 }
 
 impl HostLimiter {
@@ -139,7 +141,7 @@ impl HostLimiter {
             held: HeldSlots::default(),
             in_flight: 0,
             has_answered: false,
-            fraction_at: now,
+            fraction_used: Time::ZERO,
         };
         if let Some(memory) = fresh {
             limiter.control.background = Background::remembered(memory.background);
@@ -173,16 +175,26 @@ impl HostLimiter {
         if taken < whole {
             return Gate::Open;
         }
-        let has_fraction = taken == whole && self.control.limit > f64::from(whole);
-        if has_fraction && now >= self.fraction_at {
+        let fraction_at = (taken == whole).then(|| self.fraction_free_at()).flatten();
+        if fraction_at.is_some_and(|at| at <= now) {
             return Gate::Open;
         }
-        let fraction_at = has_fraction.then_some(self.fraction_at);
         match (self.held.next_free(now), fraction_at) {
             (Some(free), Some(fraction)) => Gate::Until(free.min(fraction)),
             (Some(at), None) | (None, Some(at)) => Gate::Until(at),
             (None, None) => Gate::Full,
         }
+    }
+
+    /// When the fraction of a slot is free: a slot is in use for a latency, so one that may be in use
+    /// for a fraction of the time is taken once in latency / fraction.
+    fn fraction_free_at(&self) -> Option<Time> {
+        let fraction = self.control.limit.fract();
+        if self.fraction_used == Time::ZERO {
+            return (fraction >= LEAST_FRACTION).then_some(Time::ZERO);
+        }
+        let latency = self.control.latency.smoothed();
+        (fraction >= LEAST_FRACTION).then(|| self.fraction_used + latency.div_f64(fraction))
     }
 
     /// Takes a permit. Only to be called when [`HostLimiter::gate`] says [`Gate::Open`].
@@ -193,10 +205,7 @@ impl HostLimiter {
         let taken = self.in_flight + self.held.count(now);
         let whole = self.control.limit as u32;
         if taken >= whole && !is_probe {
-            // The slot is in use for a latency, so it may be taken once in latency / fraction.
-            let fraction = (self.control.limit - f64::from(whole)).max(1e-3);
-            let latency = self.control.latency.smoothed();
-            self.fraction_at = now + latency.div_f64(fraction);
+            self.fraction_used = now;
         }
         self.in_flight += 1;
         let window = &mut self.control.window;
@@ -213,6 +222,7 @@ impl HostLimiter {
     pub fn report(&mut self, permit: Permit, signal: Signal, now: Time, dice: &mut dyn RngCore) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.held.release(now);
+        let is_current = permit.window == self.control.window.number;
         let told_to_wait = signal.retry_after.filter(|_| signal.kind.is_load_failure());
         match signal.kind {
             SignalKind::Nothing => self.learn_nothing(&permit),
@@ -226,7 +236,8 @@ impl HostLimiter {
                 }
             }
         }
-        if self.breaker.stopped_since().is_none() {
+        // What was in flight before the limit last changed is no reason to change it again.
+        if is_current && self.breaker.stopped_since().is_none() {
             self.control.judge(now);
         }
     }

@@ -12,7 +12,7 @@ const QUICK: f64 = 2.2;
 /// Requests after which every try is judged.
 const LONGEST: f64 = 1000.0;
 /// At a limit that is too high, this share of the requests that were added fails.
-const ADDED_IN_VAIN: f64 = 0.6;
+const ADDED_IN_VAIN: f64 = 0.4;
 /// How much likelier one of the two must be.
 const SURE_OF_STEP: f64 = 6.0;
 /// The excess that a settled limit should be free of before a higher one is tried.
@@ -34,10 +34,15 @@ pub(super) fn is_clean(failed: u32, seen: f64, background: f64) -> bool {
     f64::from(failed) <= chance(seen, background, 1.0) + 1.0
 }
 
+/// Whether there are surely fewer failures than the background says.
+pub(super) fn is_less(failed: u32, seen: f64, background: f64) -> bool {
+    f64::from(failed) < chance(seen, background, -2.0)
+}
+
 /// Whether a window that was as long as they get shows a little more failures than the background.
 pub(super) fn is_slight(failed: u32, seen: f64, background: f64) -> bool {
     failed >= 2
-        && f64::from(failed) > chance(seen, background, 2.0).max(seen * (background + LEAST))
+        && f64::from(failed) > chance(seen, background, 1.2).max(seen * (background + LEAST))
 }
 
 /// Whether a limit raised by the share `step` is too high, as far as its answers tell. Sequential
@@ -51,8 +56,10 @@ pub(super) fn judge_step(failed: u32, good: u32, step: f64, background: f64) -> 
     let evidence = by_failures + by_good;
     if evidence > SURE_OF_STEP.ln() && failed >= 2 {
         Some(true)
-    } else if evidence < -SURE_OF_STEP.ln() || f64::from(failed) + f64::from(good) > LONGEST {
+    } else if evidence < -SURE_OF_STEP.ln() {
         Some(false)
+    } else if f64::from(failed) + f64::from(good) > LONGEST {
+        Some(evidence > 0.0)
     } else {
         None
     }

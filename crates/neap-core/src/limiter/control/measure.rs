@@ -1,0 +1,94 @@
+//! Which share of failures has nothing to do with the limit?
+//!
+//! Close to the ceiling nobody can tell failures by load from others. Now and then the limit is lowered
+//! for a moment, far enough for the load to be gone, and what still fails is counted.
+
+use std::time::Duration;
+
+use crate::limiter::budget::Patience;
+use crate::limiter::change::Reason;
+use crate::limiter::overload;
+use crate::time::Time;
+
+use super::{Control, Phase};
+
+/// A background share above this is re-tested by a cut now and then: it might be load.
+pub(super) const DOUBTED: f64 = 0.015;
+/// Answers after which a settled limit with more failures than that is suspicious.
+const BLOCKED: f64 = 60.0;
+/// How often at first, and at last: the wait doubles with each test that the background passes.
+pub(super) const DOUBT_EVERY: (f32, f32) = (4.0, 64.0);
+/// The cut of that test.
+const DOUBT_CUT: f64 = 0.7;
+/// A measurement of the background lasts until so many failures are expected.
+const MEASURED: f64 = 12.0;
+/// Answers after which a measurement is long enough whatever the background.
+const LONGEST: f64 = 200.0;
+/// No measurement of the background lasts longer than this ...
+const DOUBT_LASTS: Duration = Duration::from_secs(4);
+/// ... and none is made that would bring fewer answers.
+const LEAST_MEASURED: f64 = 20.0;
+
+impl Control {
+    /// Whether failures keep the limit from growing that are many for a limit that is no ceiling.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.growth.ceiling().is_some()
+            && self.window.share() > DOUBTED
+            && self.window.seen() >= BLOCKED
+    }
+
+    /// How many answers a measurement of the background would bring.
+    fn answers_to_measure(&self, share: f64) -> f64 {
+        let per_second = DOUBT_CUT * self.limit / self.latency.smoothed().as_secs_f64().max(1e-6);
+        (per_second * DOUBT_LASTS.as_secs_f64())
+            .min(MEASURED / share)
+            .min(LONGEST)
+    }
+
+    /// Lowers the limit to measure the background, if it is time and worth it. Says whether it did.
+    pub(super) fn measure(&mut self, now: Time) -> bool {
+        let waited = now.since(self.doubted_at).as_secs_f32();
+        if waited < self.doubt_wait || !self.window.was_full {
+            return false;
+        }
+        self.doubted_at = now;
+        let share = self.background.share().max(self.window.share());
+        if self.answers_to_measure(share) < LEAST_MEASURED {
+            return false;
+        }
+        self.learn(now);
+        let from = self.limit as f32;
+        let to = self.limit * DOUBT_CUT;
+        self.set(to, Phase::Measured { from }, Reason::Doubt, now);
+        true
+    }
+
+    /// Judges the window of a measurement.
+    pub(super) fn judge_measured(&mut self, from: f32, background: f64, now: Time) {
+        let w = self.window;
+        let is_long = now.since(w.begun) > DOUBT_LASTS;
+        if w.seen() < LONGEST.min(MEASURED / background) && !is_long {
+            return;
+        }
+        if overload::is_less(w.failed, w.seen(), background) {
+            // What was learned before was load, or has gone.
+            self.background.replace(w.failed, w.seen() as u32);
+            self.doubt_soon(now);
+        } else {
+            self.background.learn(w.failed, w.seen() as u32);
+            // What tries seemed to cost was background, too.
+            self.budget.refund();
+            self.doubt_wait = (2.0 * self.doubt_wait).min(DOUBT_EVERY.1);
+        }
+        if self.growth.review(self.background.share(), true) {
+            self.patience = Patience::default();
+        }
+        self.set(f64::from(from), Phase::Settled, Reason::Measured, now);
+    }
+
+    /// The background is not known well: it is measured before long.
+    pub(super) fn doubt_soon(&mut self, now: Time) {
+        self.doubt_wait = DOUBT_EVERY.0;
+        self.doubted_at = now;
+    }
+}

@@ -1,0 +1,90 @@
+//! How does a host come back from an outage?
+//!
+//! At a share of the limit before, in few large steps. If the outage came right after a raise, the limit
+//! before the raise is what it comes back to, and no such raise is tried for a while.
+
+use std::time::Duration;
+
+use crate::limiter::change::Reason;
+use crate::limiter::overload;
+use crate::time::Time;
+
+use super::{Control, Phase, slow};
+
+/// Share of the old limit from which a host is ramped up after an outage, and up to which.
+const RAMP: (f64, f64) = (0.32, 0.95);
+/// How much the limit grows in each clean window after an outage.
+const RAMPED: f64 = 3.0;
+/// No try for so long after an outage that a try caused; doubles with each.
+const OWN_FAULT: Duration = Duration::from_secs(60);
+
+impl Control {
+    /// The host seemed to have stopped, but was alive all the time: a try that did that is over.
+    pub(in crate::limiter) fn was_alive(&mut self, now: Time) {
+        if let Phase::Raised { from, .. } = self.phase {
+            self.growth
+                .failed(self.limit, self.window.failed, self.window.started);
+            self.patience.failed(now);
+            self.set(f64::from(from), Phase::Settled, Reason::TooHigh, now);
+        }
+    }
+
+    /// The host answers again; it had stopped at `since`.
+    pub(in crate::limiter) fn recovered(&mut self, since: Time, now: Time) {
+        // An outage right after a raise was most likely caused by it: no such try for a while.
+        let blamed = self
+            .latency
+            .smoothed()
+            .mul_f64(3.0)
+            .max(Duration::from_secs(1));
+        let mut limit = self.limit;
+        if let Phase::Raised { from, .. } = self.phase {
+            limit = f64::from(from);
+            if since.since(self.raised_at) <= blamed {
+                self.growth.found(self.limit);
+                self.own_fault = (self.own_fault + 1).min(6);
+                let pause = OWN_FAULT * (1 << (self.own_fault - 1));
+                self.patience.pause(now + pause);
+            }
+        }
+        let to = match self.phase {
+            Phase::Ramped { to } => f64::from(to),
+            Phase::Settled
+            | Phase::Raised { .. }
+            | Phase::Cut { .. }
+            | Phase::Measured { .. }
+            | Phase::CutForLatency { .. } => RAMP.1 * limit,
+        };
+        let limit = (RAMP.0 * limit).max(limit.min(1.0));
+        let to = to.max(limit) as f32;
+        self.set(limit, Phase::Ramped { to }, Reason::Recovered, now);
+    }
+
+    /// Begins below a limit that worked before.
+    pub(in crate::limiter) fn ramp_to(&mut self, to: f64) {
+        self.phase = Phase::Ramped { to: to as f32 };
+    }
+
+    /// Judges the window of a step back up.
+    pub(super) fn judge_ramped(&mut self, to: f64, is_ripe: bool, background: f64, now: Time) {
+        let w = self.window;
+        if overload::is_likely(w.failed, w.started, background) && is_ripe {
+            let share = w.excess(background);
+            self.phase = Phase::Settled;
+            self.cut(self.limit, share, 0, now);
+            return;
+        }
+        if !is_ripe || w.seen() < (self.limit / 2.0).max(2.0) {
+            return;
+        }
+        let (rise, errors) = self.latency.rise(self.level(now));
+        let is_slow = slow::is_queueing(rise, errors, self.limit);
+        if self.limit >= to || is_slow {
+            self.patience.renew();
+            self.settle(now);
+        } else {
+            let next = (RAMPED * self.limit).min(to);
+            self.set(next, Phase::Ramped { to: to as f32 }, Reason::Ramp, now);
+        }
+    }
+}

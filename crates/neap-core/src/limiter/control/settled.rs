@@ -1,0 +1,105 @@
+//! What follows from the answers at a limit that proved good?
+//!
+//! Too many failures or too slow answers cut it, doubts are measured, and if all is well a higher one is
+//! tried.
+
+use std::time::Duration;
+
+use crate::limiter::budget::Patience;
+use crate::limiter::overload;
+use crate::time::Time;
+
+use super::Control;
+use super::measure::DOUBTED;
+use super::slow::{self, LONG};
+
+/// A share of failures below this multiple of a noticeable background is not worth a verification.
+const PLAIN: f64 = 2.5;
+/// Answers after which a settled window is renewed, at least.
+const RENEWED: f64 = 1000.0;
+/// A window in which nothing was decided is renewed after this time.
+pub(super) const STALE: Duration = Duration::from_secs(30);
+
+impl Control {
+    /// Judges the window of a settled limit.
+    pub(super) fn judge_settled(&mut self, is_ripe: bool, background: f64, now: Time) {
+        let w = self.window;
+        if !is_ripe && w.failed < 5 {
+            return;
+        }
+        // 1. More failures than usual: cut to the share that was good, and verify.
+        let enough = f64::from(w.started) >= 12f64.max(self.limit / 2.0)
+            || (w.failed > w.good && w.seen() >= 4.0);
+        if enough && overload::is_certain(w.failed, w.started, background) {
+            let share = w.excess(background);
+            if background > DOUBTED && w.share() < PLAIN * background {
+                self.lower(share, now);
+            } else {
+                self.cut(self.limit, share, 0, now);
+            }
+            return;
+        }
+        if !is_ripe || w.seen() < self.limit.max(4.0) {
+            return;
+        }
+        // 2. Much slower than usual: cut, and verify.
+        let level = self.level(now);
+        let (rise, errors) = self.latency.rise(level);
+        if let Some(level) = level
+            && slow::is_slow(rise, errors, self.limit)
+        {
+            self.cut_for_latency(level, rise, now);
+            return;
+        }
+        // 3. What looked like a ceiling may be the background, now that more was seen.
+        let reviewed = self.background.share_with(w.failed, w.seen() as u32);
+        if self.growth.review(reviewed, false) {
+            self.patience = Patience::default();
+        }
+        // 4. A background that might be load, or failures that might be background, are measured.
+        let is_long = w.seen() >= RENEWED.max(2.0 * self.limit);
+        let is_slight = is_long && overload::is_slight(w.failed, w.seen(), background);
+        if (background > DOUBTED || is_slight || self.is_blocked()) && self.measure(now) {
+            return;
+        }
+        // 5. So is a rise of latency that keeps the limit where it is.
+        if let Some(level) = level
+            && self.is_slowness_doubted(rise, errors, now)
+        {
+            self.doubt_slowness(level, now);
+            return;
+        }
+        // 6. All is well: try more, if there is something to be had.
+        let rise = slow::certain(rise, errors);
+        if self.may_raise(rise, now) {
+            self.learn(now);
+            self.raise(rise, level, now);
+        } else if is_slight {
+            self.lower(0.0, now);
+        } else if is_long
+            || now.since(w.begun) >= STALE && w.seen() >= overload::settled(self.limit, background)
+        {
+            self.learn(now);
+        }
+    }
+
+    /// Whether a higher limit may be tried now.
+    pub(super) fn may_raise(&self, rise: f64, now: Time) -> bool {
+        let target = self.growth.target(self.limit, rise).min(self.most);
+        let cost = 1.5 * (target - self.limit).max(1.0);
+        let w = &self.window;
+        let is_tryable = w.was_full
+            && target > self.limit
+            && !slow::is_busy(rise, self.limit)
+            && now >= self.patience.next;
+        if self.growth.is_searching(self.limit) {
+            return is_tryable;
+        }
+        let background = self.background.share();
+        let enough = overload::settled(self.limit, background).max(LONG * self.limit);
+        is_tryable
+            && w.seen() >= enough
+            && overload::is_clean(w.failed, w.seen(), background)
+            && self.budget.covers(cost)
+    }
+}
