@@ -6,6 +6,7 @@
 mod commands;
 mod crawl;
 mod demo;
+mod gateways;
 mod jobs;
 mod kill;
 mod outage;

@@ -28,7 +28,7 @@ pub enum DecodeError {
     /// The header names a coding that is not known.
     #[error("content coding {0:?} is not known")]
     Unknown(String),
-    /// The header names more than [`MAX_CODINGS`].
+    /// The header names more of them than are undone.
     #[error("{0} content codings, more than {MAX_CODINGS}")]
     TooMany(usize),
     /// The coded data is wrong.
