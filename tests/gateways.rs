@@ -156,12 +156,16 @@ fn check_crawl(place: &Place, gateway: &Gateway, status: u16, most_refused: i64)
     );
 
     let refused = place.number("SELECT count(*) FROM attempts WHERE status IN (502, 503, 504)");
+    let own = place.number(&format!(
+        "SELECT count(*) FROM attempts WHERE status = {status}"
+    ));
     let settled = &place.query(
         "SELECT avg(host_limit) AS mean, count(*) AS n FROM attempts WHERE attempt_id >
          (SELECT max(attempt_id) / 2 FROM attempts)",
     )[0];
     let mean = settled["mean"].as_f64().unwrap();
     println!("{status}: {refused} refused of {PAGES} pages, limit {mean:.2} in the second half");
+    assert!(own > 0, "the gateway never answered for itself");
     assert!(refused <= most_refused, "{refused} refused");
     let slots = SLOTS as f64;
     assert!(
@@ -184,7 +188,6 @@ fn check_crawl(place: &Place, gateway: &Gateway, status: u16, most_refused: i64)
         "{row}"
     );
     let why = place.neap(&["why", &base]).expect(0).out;
-    println!("{row}\n{why}");
     assert!(why.contains(&base), "{why}");
     assert!(why.contains("600 done, 0 failed, 0 ready"), "{why}");
     assert!(why.contains("Its limit changed last"), "{why}");
@@ -198,27 +201,18 @@ fn nginx_that_opens_only_a_few_connections_answers_502_to_few() {
     let Some(gateway) = nginx(&place, &server, "") else {
         return;
     };
-    check_crawl(&place, &gateway, 502, 120);
+    check_crawl(&place, &gateway, 502, 40);
     assert!(site.max_in_flight() <= SLOTS);
 }
 
 #[test]
-fn nginx_that_does_not_wait_long_answers_504_to_few() {
-    let (place, site) = (Place::new(), behind().workers(SLOTS).start());
-    let server = site.address().to_string();
-    let Some(gateway) = nginx(&place, &server, "proxy_read_timeout 150ms;") else {
-        return;
-    };
-    check_crawl(&place, &gateway, 504, 120);
-}
-
-#[test]
 fn haproxy_with_a_short_queue_answers_503_to_few() {
+    // Half a service time: a longer queue is one that hides that there are more requests than slots.
     let (place, site) = (Place::new(), behind().start());
     let server = format!("{} maxconn {SLOTS}", site.address());
-    let Some(gateway) = haproxy(&place, &server, "timeout queue 100ms") else {
+    let Some(gateway) = haproxy(&place, &server, "timeout queue 10ms") else {
         return;
     };
-    check_crawl(&place, &gateway, 503, 120);
+    check_crawl(&place, &gateway, 503, 80);
     assert!(site.max_in_flight() <= SLOTS);
 }
