@@ -19,7 +19,7 @@ const MAX_NAME: usize = 100;
 const MAX_VALUE: usize = 8 << 10;
 
 /// Headers that the client sets by itself: framing and hop-by-hop (RFC 9110, section 7.6.1).
-const NOT_SETTABLE: [&str; 12] = [
+const NOT_SETTABLE: [&str; 13] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -27,6 +27,7 @@ const NOT_SETTABLE: [&str; 12] = [
     "host",
     "http2-settings",
     "keep-alive",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
