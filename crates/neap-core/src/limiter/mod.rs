@@ -264,7 +264,13 @@ impl HostLimiter {
 
     /// When the limit changed last, and why.
     pub fn last_change(&self) -> Change {
-        self.control.last_change
+        self.control.changes.last()
+    }
+
+    /// Every change of the limit since they were last taken, the oldest first; with the first of them the
+    /// limit began. Of more than eight the oldest are told as one.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = Change> + use<> {
+        self.control.changes.take()
     }
 
     /// Share of requests that this host is known to fail whatever its load, 0 to 1.

@@ -158,6 +158,48 @@ proptest! {
     }
 
     #[test]
+    fn the_changes_that_are_taken_lead_from_the_first_limit_to_the_present_one(
+        events in proptest::collection::vec(event(), 1..600), seed in any::<u64>(),
+        taken_every in 1usize..40,
+    ) {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let mut limiter = limiter(40, None);
+        let mut now = Time::ZERO;
+        let mut out: Vec<Permit> = Vec::new();
+        let mut told: Vec<Change> = Vec::new();
+        for (number, event) in events.into_iter().enumerate() {
+            match event {
+                Event::Wait { ms } => now = now + Duration::from_millis(ms),
+                Event::Start if limiter.gate(now) == Gate::Open => out.push(limiter.start(now)),
+                Event::Report { which, kind, is_retry, retry_after } if !out.is_empty() => {
+                    let permit = out.swap_remove(which % out.len());
+                    let signal = Signal {
+                        retry_after: retry_after.map(Duration::from_secs),
+                        is_retry,
+                        ..signal(kind, 100)
+                    };
+                    limiter.report(permit, signal, now, &mut dice);
+                }
+                Event::Start | Event::Report { .. } => {}
+                Event::Ceiling(new) => limiter.set_ceiling(new),
+            }
+            if number % taken_every == 0 {
+                told.extend(limiter.take_changes());
+            }
+        }
+        told.extend(limiter.take_changes());
+        prop_assert_eq!(told[0].reason, Reason::Start);
+        prop_assert_eq!(f64::from(told[0].to), START);
+        for pair in told.windows(2) {
+            prop_assert_eq!(pair[0].to, pair[1].from, "{:?}", pair);
+            prop_assert!(pair[0].at <= pair[1].at, "{:?}", pair);
+        }
+        let last = told[told.len() - 1];
+        prop_assert_eq!(last, limiter.last_change());
+        prop_assert_eq!(last.to, limiter.limit() as f32);
+    }
+
+    #[test]
     fn any_memory_gives_a_limiter_that_works(
         limit in any::<f64>(), ceiling in proptest::option::of(any::<f64>()),
         background in any::<f64>(), latency_s in any::<f32>(), base in any::<f32>(),
@@ -199,6 +241,7 @@ proptest! {
 #[test]
 fn an_idle_host_takes_less_than_400_bytes() {
     let size = size_of::<HostLimiter>();
+    println!("{size} bytes, and nothing on the heap");
     assert!(size < 400, "{size} bytes, and nothing on the heap");
 }
 

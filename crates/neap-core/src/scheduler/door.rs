@@ -16,7 +16,7 @@ use super::turns::Turn;
 use super::work::{Hold, Token};
 use crate::backoff::RETRY_AFTER_MAX;
 use crate::ids::HostId;
-use crate::limiter::{Change, Gate, HostLimiter, Memory, Settings, Signal, State};
+use crate::limiter::{Gate, HostLimiter, Memory, Settings, Signal, State};
 use crate::politeness::Politeness;
 use crate::time::{Time, UnixMs};
 
@@ -57,8 +57,6 @@ pub(super) struct Door {
     held_until: Time,
     /// Its limiter goes on from an earlier run.
     has_memory: bool,
-    /// The last change of its limit that was told.
-    told: Option<Change>,
     /// The hosts behind it.
     pub(super) hosts: BTreeSet<HostId>,
     /// It is given up for that one as soon as nothing is in flight; until then nothing starts.
@@ -82,7 +80,6 @@ impl Door {
             demand,
             held_until: Time::ZERO,
             has_memory: false,
-            told: None,
             hosts: BTreeSet::new(),
             gives_way_to: None,
             parked: Vec::new(),
@@ -129,16 +126,6 @@ impl Door {
     /// Nothing starts before then.
     pub(super) fn hold_until(&mut self, until: Time) {
         self.held_until = self.held_until.max(until);
-    }
-
-    /// The last change of the limit, if it was not told yet.
-    pub(super) fn take_change(&mut self) -> Option<Change> {
-        let last = Some(self.limiter.last_change());
-        if self.told == last {
-            return None;
-        }
-        self.told = last;
-        last
     }
 
     // ---- starts -------------------------------------------------------------------------------

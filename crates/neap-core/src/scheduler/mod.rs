@@ -76,7 +76,7 @@ const REMEMBERED_HOSTS: usize = 16_384;
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
-/// Changes of limits that wait to be taken; they are for people, so that some may be left out.
+/// Changes of limits that wait to be taken. Further ones wait in their limiters.
 pub const MAX_CHANGES: usize = 10_000;
 
 /// The scheduler of one run: jobs, hosts with their limiters, and the lanes of both.
@@ -509,17 +509,22 @@ impl Scheduler {
         self.pages.is_used_up()
     }
 
-    /// Changes of limits since they were last taken, in order, each with the host whose limit it is; of
-    /// hosts that share one, that is the one that leads them ([`HostView::leader`]). [`MAX_CHANGES`] at most, the later ones are
-    /// left out.
+    /// Changes of limits since they were last taken, each with the host whose limit it is, and in order for
+    /// each host; of hosts that share one, that is the one that leads them ([`HostView::leader`]).
+    /// [`MAX_CHANGES`] at most, the rest the next time.
     pub fn take_changes(&mut self) -> Vec<(HostId, Change)> {
-        std::mem::take(&mut self.changes)
+        let taken = std::mem::take(&mut self.changes);
+        if taken.len() >= MAX_CHANGES {
+            for (id, door) in self.doors.iter_mut() {
+                note(&mut self.changes, id, door);
+            }
+        }
+        taken
     }
 
     fn note_change(&mut self, id: DoorId) {
-        let change = self.doors.get_mut(id).and_then(Door::take_change);
-        if let Some(change) = change.filter(|_| self.changes.len() < MAX_CHANGES) {
-            self.changes.push((id.0, change));
+        if let Some(door) = self.doors.get_mut(id) {
+            note(&mut self.changes, id, door);
         }
     }
 
@@ -551,5 +556,12 @@ impl Scheduler {
     fn view(&self, host: HostId, entry: &HostEntry, now: Time) -> HostView {
         let door = entry.door.and_then(|door| self.doors.get(door));
         entry.view(host, door, now)
+    }
+}
+
+/// Notes what changed of the limit of a door, if there is room.
+fn note(noted: &mut Vec<(HostId, Change)>, id: DoorId, door: &mut Door) {
+    if noted.len() < MAX_CHANGES {
+        noted.extend(door.limiter.take_changes().map(|change| (id.0, change)));
     }
 }

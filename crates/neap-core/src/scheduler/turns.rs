@@ -401,6 +401,7 @@ impl Scheduler {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use rand::SeedableRng;
@@ -410,7 +411,7 @@ mod tests {
     use crate::CanonicalUrl;
     use crate::job::LimitKey;
     use crate::limiter::{Reason, Signal, SignalKind};
-    use crate::scheduler::{JobSettings, Position, Refill, Wake};
+    use crate::scheduler::{JobSettings, MAX_CHANGES, Position, Refill, Wake};
     use crate::{Host, UnixMs};
 
     const JOB: JobId = JobId(1);
@@ -710,6 +711,23 @@ mod tests {
         scheduler.handle_ready(JobId(2), HOST, row(JobId(2), HOST, 2).position);
         assert_eq!(reasons(&mut scheduler), [Reason::Ceiling]);
         assert_eq!(scheduler.host(HOST, Time::ZERO).unwrap().limit, 1.0);
+    }
+
+    #[test]
+    fn changes_for_which_there_is_no_room_are_told_the_next_time() {
+        let (mut scheduler, hosts) = (Scheduler::new(64), MAX_CHANGES as i64 + 5);
+        scheduler.add_job(JOB, settings());
+        for number in 1..=hosts {
+            let host = HostId(number);
+            scheduler.handle_ready(JOB, host, row(JOB, host, number).position);
+            load(&mut scheduler, host);
+        }
+        let first = scheduler.take_changes();
+        assert_eq!(first.len(), MAX_CHANGES);
+        let rest = scheduler.take_changes();
+        assert_eq!((rest.len(), scheduler.take_changes().len()), (5, 0));
+        let told: BTreeSet<_> = first.iter().chain(&rest).map(|(host, _)| *host).collect();
+        assert_eq!(told.len() as i64, hosts, "each of them once");
     }
 
     #[test]

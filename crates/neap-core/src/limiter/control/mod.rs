@@ -25,7 +25,7 @@ use crate::time::Time;
 
 use super::background::Background;
 use super::budget::{Budget, Patience};
-use super::change::{Change, Reason};
+use super::change::{Change, Changes, Reason};
 use super::growth::Growth;
 use super::latency::{Latency, Level};
 use super::window::Window;
@@ -87,7 +87,7 @@ pub(super) struct Control {
     pub(super) background: Background,
     pub(super) budget: Budget,
     pub(super) patience: Patience,
-    pub(super) last_change: Change,
+    pub(super) changes: Changes,
     doubted_at: Time,
     doubt_wait: f32,
     slow_doubted_at: Time,
@@ -114,12 +114,12 @@ impl Control {
             background: Background::default(),
             budget: Budget::default(),
             patience: Patience::default(),
-            last_change: Change {
+            changes: Changes::new(Change {
                 at: now,
                 from: limit as f32,
                 to: limit as f32,
                 reason: Reason::Start,
-            },
+            }),
             doubted_at: now,
             doubt_wait: 4.0 * DOUBT_EVERY.0,
             slow_doubted_at: now,
@@ -212,7 +212,7 @@ impl Control {
             | Phase::CutForLatency { .. }
             | Phase::Ramped { .. } => {
                 self.was_paid
-                    && self.last_change.reason == Reason::TooHigh
+                    && self.changes.last().reason == Reason::TooHigh
                     && window.wrapping_add(1) == self.window.number
             }
         };
@@ -244,12 +244,12 @@ impl Control {
 
     fn set(&mut self, limit: f64, phase: Phase, reason: Reason, now: Time) {
         let limit = limit.clamp(LEAST.min(self.most), self.most);
-        self.last_change = Change {
+        self.changes.push(Change {
             at: now,
             from: self.limit as f32,
             to: limit as f32,
             reason,
-        };
+        });
         self.limit = limit;
         self.phase = phase;
         self.window = self.window.next(now);
