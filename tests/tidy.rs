@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each crate may depend on, as the drawing has it.
-const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("neap-core", &[]),
     ("neap-fetch", &["neap-core"]),
     ("neap-parse", &["neap-core"]),
@@ -25,6 +25,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
         ],
     ),
     ("neap-sim", &["neap-core"]),
+    ("neap-bench", &["neap-core", "neap-store"]),
     ("neap-testkit", &[]),
 ];
 
@@ -35,6 +36,9 @@ const ONLY_IN: [(&str, &str); 4] = [
     ("html5gum", "neap-parse"),
     ("governor", "neap-core"),
 ];
+
+/// Measures neap against loops that are made of the same libraries, so none of them is refused there.
+const YARDSTICK: &str = "neap-bench";
 
 /// What the core must not even be able to reach.
 const NOT_IN_CORE: [&str; 5] = ["tokio", "reqwest", "sqlx", "futures-util", "tracing"];
@@ -96,7 +100,7 @@ fn each_crate_keeps_to_its_verb() {
     for (name, of_crate) in dependencies() {
         for (library, home) in ONLY_IN {
             assert!(
-                name == home || !of_crate.contains(library),
+                name == home || name == YARDSTICK || !of_crate.contains(library),
                 "{name} uses {library}"
             );
         }

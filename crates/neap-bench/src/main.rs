@@ -1,0 +1,61 @@
+//! Measures what neap costs.
+//!
+//! `cargo run --release -p neap-bench -- NAME` runs one measurement and prints a table. What is compared
+//! is measured in one run, in turns, since no machine is the same for long; what counts is CPU time of
+//! the measured process alone.
+//!
+//! | file | its question |
+//! | --- | --- |
+//! | `pages` | what does a page cost, from a list and from a linked site? |
+//! | `site` | which pages does the origin serve? |
+//! | `origin` | who serves them? |
+//! | `bare` | what does it cost without neap? |
+//! | `spent` | what did one process spend? |
+//! | `print` | how are the figures shown? |
+
+mod bare;
+mod origin;
+mod pages;
+mod print;
+mod site;
+mod spent;
+
+use clap::{Parser, Subcommand};
+use miette::Result;
+
+/// Measures what neap costs. Loopback only.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How the figures are printed.
+    #[arg(long, default_value = "table", global = true)]
+    format: print::Format,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// CPU per page of the neap executable and of bare loops, against an origin on loopback.
+    Pages(pages::Options),
+    /// Serves the pages; started by the others.
+    #[command(hide = true)]
+    Origin(origin::Options),
+    /// Fetches a list or a site without neap; started by the others.
+    #[command(hide = true)]
+    Bare(bare::Options),
+    /// Runs one command and tells what it spent; started by the others.
+    #[command(hide = true)]
+    Spent(spent::Options),
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.bench {
+        Bench::Pages(options) => {
+            print::print(arguments.format, &pages::COLUMNS, &pages::run(&options)?)
+        }
+        Bench::Origin(options) => origin::run(&options),
+        Bench::Bare(options) => bare::run(&options),
+        Bench::Spent(options) => spent::run(&options),
+    }
+}
