@@ -325,6 +325,11 @@ pub struct Keep {
     pub path: Option<String>,
     /// Which bodies are kept. Default: `all`.
     pub bodies: Bodies,
+    /// Whether each kept body has a `metadata` record that says what led to it. Default: yes.
+    pub metadata: bool,
+    /// Bytes after which a new segment file is begun, 64 KiB to 1 TiB; of several jobs in one run the
+    /// smallest holds. Default: 1 GiB, as WARC 1.1 (annex C) advises.
+    pub segment_size: u64,
 }
 
 impl Default for Keep {
@@ -332,6 +337,8 @@ impl Default for Keep {
         Keep {
             path: None,
             bodies: Bodies::All,
+            metadata: true,
+            segment_size: 1 << 30,
         }
     }
 }

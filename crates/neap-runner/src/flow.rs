@@ -64,6 +64,7 @@ pub(crate) async fn flow(
     let leads = reading::leads(job, request, exchange, &judgement);
     let now = desk.clock.unix();
     let record = record(
+        &shop.store,
         job,
         request,
         exchange,

@@ -7,7 +7,7 @@ use neap_core::classify::Judgement;
 use neap_core::exchange::Exchange;
 use neap_core::scheduler::Ready;
 use neap_core::verdict::Verdict;
-use neap_store::{Attempt, Page, Record};
+use neap_store::{Attempt, Page, Record, WriterHandle};
 
 use crate::desk::Permit;
 use crate::jobs::JobContext;
@@ -38,6 +38,7 @@ impl Circumstances {
     reason = "each is one step of a request's life"
 )]
 pub(crate) fn record(
+    store: &WriterHandle,
     job: &JobContext,
     request: &Ready,
     exchange: &Exchange,
@@ -76,7 +77,7 @@ pub(crate) fn record(
         verdict,
         due: backoff(&verdict).map(|wait| now + wait),
         page: page(exchange, &verdict, now),
-        segment: segment(job, request, exchange, &verdict, started),
+        segment: segment(store, job, request, exchange, &verdict, started),
         links: leads.links,
         skipped_links: leads.skipped,
         redirect: leads.redirect,
@@ -128,6 +129,7 @@ fn page(exchange: &Exchange, verdict: &Verdict, fetched: UnixMs) -> Option<Page>
 
 /// The answer as WARC records, compressed here so that workers share that work.
 fn segment(
+    store: &WriterHandle,
     job: &JobContext,
     request: &Ready,
     exchange: &Exchange,
@@ -137,7 +139,8 @@ fn segment(
     if !job.keeps_bodies() || !is_last_word(verdict) {
         return None;
     }
-    neap_store::records(&request.url, exchange, started)
+    let with_metadata = job.job.store.metadata;
+    store.pack(&request.url, exchange, started, with_metadata)
 }
 
 fn is_last_word(verdict: &Verdict) -> bool {

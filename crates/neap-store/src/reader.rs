@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use neap_core::{CanonicalUrl, JobId};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{ConnectOptions, Row, SqlitePool};
 
 use crate::StoreError;
@@ -16,7 +16,7 @@ use crate::discover::host_name;
 use crate::jobs::{self, JobRow};
 use crate::migrate::{KNOWN_VERSION, version};
 use crate::open::{inspect, newer, read_key};
-use crate::segments::{StoredBody, directory_of, read};
+use crate::segments::{RecordAt, Stored, StoredBody, directory_of, read};
 
 /// Connections: one that reads rows, and one for what is asked meanwhile.
 const CONNECTIONS: u32 = 2;
@@ -117,13 +117,31 @@ impl Reader {
             .map_err(sql())?;
         drop(connection);
         let Some(row) = row else { return Ok(None) };
-        let path = directory_of(&self.path).join(row.get::<&str, _>(0));
-        let (offset, length) = (row.get::<i64, _>(1), row.get::<i64, _>(2));
-        let job = move || read(&path, offset.unsigned_abs(), length.unsigned_abs());
-        let body = tokio::task::spawn_blocking(job).await;
+        let stored = stored_at(&row, 0, &directory_of(&self.path))
+            .ok_or_else(|| StoreError::Unexpected("a page has no place for its body".to_owned()))?;
+        let body = tokio::task::spawn_blocking(move || read(&stored)).await;
         body.map_err(|error| StoreError::Unexpected(error.to_string()))?
             .map(Some)
     }
+}
+
+/// Where an answer is, from seven columns: file, offset and length of its own record and of the one with its
+/// payload, and the payload's digest. `None` if it is not stored.
+pub(crate) fn stored_at(row: &SqliteRow, first: usize, directory: &Path) -> Option<Stored> {
+    let record = |at: usize| {
+        let number = |at| row.get::<Option<i64>, _>(at).map(i64::unsigned_abs);
+        Some(RecordAt {
+            path: directory.join(row.get::<Option<&str>, _>(at)?),
+            offset: number(at + 1)?,
+            bytes: number(at + 2)?,
+        })
+    };
+    let sha1 = row.get::<Option<&[u8]>, _>(first + 6);
+    Some(Stored {
+        record: record(first)?,
+        original: record(first + 3),
+        payload_sha1: sha1.and_then(|sha1| sha1.try_into().ok()),
+    })
 }
 
 /// Where the page of a URL is. Host and fingerprint find the request of each job, the URL tells apart what
@@ -135,7 +153,10 @@ const BODY: &str = "WITH RECURSIVE chain (job_id, request_id, next, hop) AS (
        UNION ALL
        SELECT chain.job_id, n.request_id, n.redirect_to, hop + 1
        FROM chain JOIN requests n ON n.request_id = chain.next WHERE hop < ?4)
-     SELECT s.file, p.segment_offset, p.segment_bytes
+     SELECT s.file, p.segment_offset, p.segment_bytes,
+       os.file, o.segment_offset, o.segment_bytes, p.payload_sha1
      FROM chain JOIN pages p ON p.request_id = chain.request_id
      JOIN segments s ON s.segment_id = p.segment_id
+     LEFT JOIN originals o ON o.original_id = p.original_id
+     LEFT JOIN segments os ON os.segment_id = o.segment_id
      WHERE chain.next IS NULL ORDER BY chain.job_id DESC LIMIT 1";

@@ -99,6 +99,10 @@ impl Args {
         self.add(value.map(Arc::<str>::from))
     }
 
+    pub(crate) fn maybe_blob(&mut self, value: Option<&[u8]>) -> &mut Args {
+        self.add(value.map(<[u8]>::to_vec))
+    }
+
     fn add<'t, T: sqlx::Encode<'t, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>>(
         &mut self,
         value: T,

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use neap_core::exchange::Exchange;
+use neap_core::{CanonicalUrl, UnixMs};
 use sqlx::SqliteConnection;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -18,7 +20,7 @@ use crate::checkpoint::{Checkpointer, close};
 use crate::commit::{Ledger, Trouble, commit};
 use crate::discover::HostNumbers;
 use crate::fingerprint::RecentLinks;
-use crate::segments::{SegmentWriter, directory_of};
+use crate::segments::{Originals, Records, SegmentWriter, directory_of, pack};
 use crate::{Run, Store, StoreError, now};
 
 /// Commands that wait at most; who sends more waits as well, so that memory stays bounded.
@@ -68,6 +70,7 @@ pub struct Writer;
 pub struct WriterHandle {
     commands: mpsc::Sender<Queued>,
     memory: Arc<Semaphore>,
+    originals: Arc<Originals>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -89,6 +92,7 @@ impl Writer {
                 .await
                 .map_err(StoreError::sql(store.path()))?;
         let directory = directory_of(store.path());
+        let originals = Arc::new(Originals::new());
         let ledger = Ledger {
             path: store.path().to_owned(),
             epoch: run.epoch,
@@ -96,6 +100,9 @@ impl Writer {
             hosts: HostNumbers::default(),
             recent: RecentLinks::new(),
             segments: SegmentWriter::new(directory, run.epoch, settings.segment_bytes),
+            originals: Arc::clone(&originals),
+            stored: Vec::new(),
+            rounds_before: Default::default(),
             has_hops,
             jobs: Default::default(),
             sweeps: Default::default(),
@@ -128,6 +135,7 @@ impl Writer {
             WriterHandle {
                 commands,
                 memory: Arc::new(Semaphore::new(QUEUED_KIB as usize)),
+                originals,
                 thread: Arc::new(Mutex::new(Some(thread))),
             },
             outbox,
@@ -152,6 +160,19 @@ impl WriterHandle {
         let queued = Queued { command, share };
         let sent = self.commands.send(queued).await;
         sent.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Packs an exchange that got an answer as WARC records, for [`Record::segment`](crate::Record): a
+    /// payload that is stored already only gets a revisit. `None` if there was no answer. To be called
+    /// by the worker that fetched the page, so that compression uses every core.
+    pub fn pack(
+        &self,
+        url: &CanonicalUrl,
+        exchange: &Exchange,
+        fetched: UnixMs,
+        with_metadata: bool,
+    ) -> Option<Records> {
+        pack(url, exchange, fetched, Some(&self.originals), with_metadata)
     }
 
     /// Ends the run and waits until everything is written. To be called while the events are still received or

@@ -4,12 +4,14 @@
 //! until one of another kind comes, and each family of them takes a few statements for all its rows.
 //! Counters are summed up and written once. The events are handed out only after the commit.
 
+mod bodies;
 mod counters;
 mod guard;
 mod hosts;
 mod leases;
 mod limits;
 mod links;
+mod originals;
 mod records;
 mod redirects;
 mod refill;
@@ -19,6 +21,7 @@ mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use neap_core::{CanonicalUrl, Epoch, HostId, JobId, UnixMs};
 use sqlx::{Connection, SqliteConnection};
@@ -26,7 +29,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::batch::{Command, Event, Lease, Position, ReadyHost, Record, Refill};
 use crate::discover::{HostNumbers, New};
 use crate::fingerprint::{Fingerprinter, RecentLinks};
-use crate::segments::SegmentWriter;
+use crate::segments::{Original, Originals, SegmentWriter, Sha1Bytes};
 use crate::{StoreError, now};
 
 pub(crate) use redirects::LONGEST_CHAIN;
@@ -71,6 +74,12 @@ pub(crate) struct Ledger {
     pub(crate) hosts: HostNumbers,
     pub(crate) recent: RecentLinks,
     pub(crate) segments: SegmentWriter,
+    /// Payloads that need not be stored again.
+    pub(crate) originals: Arc<Originals>,
+    /// Those that this transaction stores; known once it is durable.
+    pub(crate) stored: Vec<(Sha1Bytes, Original)>,
+    /// The round before, of jobs that have one and keep bodies.
+    pub(crate) rounds_before: HashMap<JobId, JobId>,
     /// Whether any request is only a redirect's target, so that links must be looked up among them.
     pub(crate) has_hops: bool,
     /// Jobs that the run works on; requests of others are left alone.
@@ -130,6 +139,7 @@ pub(crate) async fn commit(
     };
     ledger.segments.flush(&mut transaction).await?;
     transaction.commit().await?;
+    ledger.originals.remember(ledger.stored.drain(..));
     // News of work comes before the answers: whoever hears that the last request was recorded must
     // already know of the links it led to.
     let ready = changes.ready.into_values().map(Event::Ready);
@@ -181,7 +191,7 @@ impl Group {
             records::record(records, ledger, connection, changes).await?;
         }
         for refill in refills {
-            refill::refill(refill, connection, changes).await?;
+            refill::refill(refill, ledger, connection, changes).await?;
         }
         for (now, most) in promotes {
             refill::promote(now, most, &ledger.jobs, connection, changes).await?;

@@ -11,10 +11,9 @@ use sqlx::SqliteConnection;
 
 use super::guard::{InFlight, in_flight};
 use super::leases::land;
-use super::{Changes, Ledger, State, Trouble, links, redirects, skips};
+use super::{Changes, Ledger, State, Trouble, bodies, links, redirects, skips};
 use crate::batch::{Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
 use crate::now;
-use crate::segments::Place;
 use crate::values::Shape;
 
 /// A record that counts, with what it was before and what becomes of it.
@@ -22,7 +21,7 @@ pub(super) struct Accepted {
     pub(super) record: Record,
     pub(super) before: InFlight,
     pub(super) after: After,
-    place: Option<Place>,
+    pub(super) body: Option<bodies::Body>,
 }
 
 /// What becomes of a request.
@@ -57,12 +56,12 @@ pub(super) async fn record(
                 record,
                 before,
                 after,
-                place: None,
+                body: None,
             });
         }
     }
     // 2. Bodies go to their file before anything points there.
-    append_bodies(&mut accepted, ledger, connection).await?;
+    bodies::append(&mut accepted, ledger, connection).await?;
     // 3. The attempt, the page, and what becomes of the request.
     insert_attempts(&accepted, ledger, connection).await?;
     insert_pages(&accepted, connection).await?;
@@ -112,22 +111,9 @@ fn after(record: &Record) -> After {
     }
 }
 
-async fn append_bodies(
-    accepted: &mut [Accepted],
-    ledger: &mut Ledger,
-    connection: &mut SqliteConnection,
-) -> Result<(), Trouble> {
-    for accepted in accepted.iter_mut().filter(|accepted| accepted.has_page()) {
-        if let Some(records) = accepted.record.segment.take() {
-            accepted.place = Some(ledger.segments.append(connection, &records).await?);
-        }
-    }
-    Ok(())
-}
-
 impl Accepted {
     /// Whether there is an answer that stays: one that is asked for again does not.
-    fn has_page(&self) -> bool {
+    pub(super) fn has_page(&self) -> bool {
         self.record.page.is_some() && self.after.state != State::Waiting
     }
 }
@@ -175,8 +161,8 @@ async fn insert_attempts(
 
 static INSERT_PAGES: Shape = Shape::new(
     "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes,
-     segment_id, segment_offset, segment_bytes) VALUES ",
-    "(?,?,?,?,?,?,?,?)",
+     segment_id, segment_offset, segment_bytes, payload_sha1, original_id) VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
     " ON CONFLICT DO NOTHING",
 );
 
@@ -197,10 +183,13 @@ async fn insert_pages(
                 .int(page.fetched.0);
             args.maybe_text(page.content_type.as_deref().map(cut))
                 .int(bytes(page.body_bytes));
-            let place = accepted.place.as_ref();
+            let body = accepted.body.as_ref();
+            let place = body.map(|body| body.place);
             args.maybe_int(place.map(|place| place.segment));
             args.maybe_int(place.map(|place| bytes(place.offset)));
             args.maybe_int(place.map(|place| bytes(place.bytes as u64)));
+            args.maybe_blob(body.map(|body| &body.payload_sha1[..]));
+            args.maybe_int(body.and_then(|body| body.original_id));
         })
         .await?;
     Ok(())

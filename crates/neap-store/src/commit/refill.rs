@@ -10,7 +10,7 @@ use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Changes, Ledger, State, Trouble};
+use super::{Changes, Ledger, State, Trouble, originals};
 use crate::StoreError;
 use crate::batch::{Event, Position, Ready, ReadyHost, Refill, Refilled};
 use crate::values::Shape;
@@ -34,6 +34,7 @@ static PROMOTE: Shape = Shape::new(
 /// Reads ready requests behind a position.
 pub(super) async fn refill(
     refill: Refill,
+    ledger: &Ledger,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
@@ -50,10 +51,11 @@ pub(super) async fn refill(
     .bind(refill.after.due_ms)
     .bind(refill.after.request.0)
     .bind(i64::try_from(refill.count).unwrap_or(i64::MAX))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     let is_exhausted = rows.len() < refill.count;
     let rows = rows.iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+    originals::recall(refill.job, &rows, ledger, connection).await?;
     changes.events.push(Event::Refilled(Refilled {
         refill,
         rows,
@@ -131,6 +133,7 @@ pub(super) async fn open_job(
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
     ledger.jobs.insert(job);
+    originals::open_job(job, ledger, connection).await?;
     let rows = sqlx::query(
         "SELECT h.host_id, h.name, r.priority, r.due_ms, r.request_id
          FROM hosts h JOIN requests r ON r.request_id =
@@ -138,7 +141,7 @@ pub(super) async fn open_job(
             ORDER BY priority, due_ms, request_id LIMIT 1)",
     )
     .bind(job.0)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     // Its counts are told, though nothing has changed.
     changes.jobs.entry(job).or_default();

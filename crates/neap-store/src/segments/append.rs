@@ -52,11 +52,13 @@ impl SegmentWriter {
         }
     }
 
-    /// Appends the records of one exchange, to a new file if the current one is full.
+    /// Appends the records of one exchange, to a new file if the current one is full: a file is larger than
+    /// its limit by those of one page at most.
     pub(crate) async fn append(
         &mut self,
         connection: &mut SqliteConnection,
         records: &Records,
+        metadata: Option<&[u8]>,
     ) -> Result<Place, Trouble> {
         if self
             .open
@@ -72,10 +74,13 @@ impl SegmentWriter {
         let open = self.open.insert(open);
         let offset = open.bytes;
         open.append(&records.bytes)?;
+        if let Some(metadata) = metadata {
+            open.append(metadata)?;
+        }
         Ok(Place {
             segment: open.id,
             offset,
-            bytes: records.response_bytes,
+            bytes: records.first_bytes,
         })
     }
 

@@ -1,16 +1,18 @@
 //! How is a stored body read back?
 //!
-//! One gzip member from a known offset, inflated within bounds, its three heads taken apart. Whatever does
-//! not fit is [`StoreError::Damaged`] with the file's name, never a wrong body.
+//! One gzip member from a known offset, inflated within bounds, its heads taken apart; for a revisit, which
+//! has a header alone, a second one with the payload. Whatever does not fit is [`StoreError::Damaged`]
+//! with the file's name, never a wrong body.
 
 use std::borrow::Cow;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use neap_core::job::MAX_BODY_CEILING;
 
+use super::member::{Sha1Bytes, sha1_of};
 use crate::StoreError;
 
 /// Longest heads of a stored response, in bytes: three times what an answer's header may have.
@@ -31,13 +33,61 @@ pub struct StoredBody {
     pub content_type: Option<String>,
 }
 
-/// Reads the response record at `offset` of a segment file.
-pub(crate) fn read(path: &Path, offset: u64, length: u64) -> Result<StoredBody, StoreError> {
-    let damaged = |what: &str| StoreError::Damaged {
-        path: path.to_owned(),
-        what: what.to_owned(),
+/// A record in a segment file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordAt {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Where an answer is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Its own record.
+    pub(crate) record: RecordAt,
+    /// The record with its payload, if its own is a revisit.
+    pub(crate) original: Option<RecordAt>,
+    /// What the payload must be.
+    pub(crate) payload_sha1: Option<Sha1Bytes>,
+}
+
+/// Reads a stored answer.
+pub(crate) fn read(stored: &Stored) -> Result<StoredBody, StoreError> {
+    let (kind, mut body) = read_record(&stored.record)?;
+    let has_payload = match &stored.original {
+        None => &stored.record,
+        Some(original) => {
+            body.payload = read_record(original)?.1.payload;
+            original
+        }
     };
-    let record = inflate(path, offset, length)?;
+    if stored.original.is_some() != (kind == "revisit") {
+        return Err(stored.record.damaged("the record is of another kind"));
+    }
+    let is_right = stored
+        .payload_sha1
+        .is_none_or(|sha1| sha1 == sha1_of(&body.payload));
+    if is_right {
+        Ok(body)
+    } else {
+        Err(has_payload.damaged("the payload is not the one that was stored"))
+    }
+}
+
+impl RecordAt {
+    fn damaged(&self, what: impl ToString) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            what: format!("{} (at byte {})", what.to_string(), self.offset),
+        }
+    }
+}
+
+/// Reads one response or revisit record; also its kind.
+fn read_record(at: &RecordAt) -> Result<(String, StoredBody), StoreError> {
+    let damaged = |what: &str| at.damaged(what);
+    let record = inflate(at)?;
     let (warc_head, block) =
         split_head(&record).ok_or_else(|| damaged("there is no WARC record at that place"))?;
     if !warc_head.starts_with("WARC/1.1\r\n") {
@@ -52,24 +102,23 @@ pub(crate) fn read(path: &Path, offset: u64, length: u64) -> Result<StoredBody, 
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    Ok(StoredBody {
+    let kind = header(&warc_head, "warc-type").unwrap_or_default();
+    let body = StoredBody {
         status: status.ok_or_else(|| damaged("the record holds no HTTP"))?,
         content_encoding: header(&head, "content-encoding").map(str::to_owned),
         content_type: header(&head, "content-type").map(str::to_owned),
         payload: Bytes::copy_from_slice(payload),
         head: head.into_owned(),
-    })
+    };
+    Ok((kind.to_owned(), body))
 }
 
-fn inflate(path: &Path, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-    let damaged = |error: std::io::Error| StoreError::Damaged {
-        path: path.to_owned(),
-        what: error.to_string(),
-    };
-    let mut file = std::fs::File::open(path).map_err(damaged)?;
-    file.seek(SeekFrom::Start(offset)).map_err(damaged)?;
+fn inflate(at: &RecordAt) -> Result<Vec<u8>, StoreError> {
+    let damaged = |error: std::io::Error| at.damaged(error);
+    let mut file = std::fs::File::open(&at.path).map_err(damaged)?;
+    file.seek(SeekFrom::Start(at.offset)).map_err(damaged)?;
     let mut record = Vec::new();
-    let decoder = GzDecoder::new(file.take(length));
+    let decoder = GzDecoder::new(BufReader::new(file.take(at.bytes)));
     let most = MAX_BODY_CEILING + MAX_HEADS_BYTES;
     decoder
         .take(most)

@@ -10,6 +10,7 @@ mod opening;
 mod people;
 mod queries;
 mod recovery;
+mod revisits;
 mod support;
 mod verdicts;
 mod views;

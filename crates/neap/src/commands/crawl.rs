@@ -45,7 +45,7 @@ pub(crate) async fn crawl(
     let options = options(bounds);
     let grace = options.grace;
     let stopper = Stopper::default();
-    let writer = Writer::spawn(store, &run, Settings::default()).await?;
+    let writer = Writer::spawn(store, &run, settings(&jobs)).await?;
     let pump = Pump::new(run_jobs, writer, options, &stopper, lookup)?;
     let signal = stop_on_signals(stopper, grace)?;
     let shown = screen::show(global, &title(&jobs), pump.progress());
@@ -69,6 +69,16 @@ pub(crate) fn now() -> UnixMs {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// How the store is written: segment files as small as any of the jobs wants them.
+fn settings(jobs: &[JobRow]) -> Settings {
+    let standard = Settings::default();
+    let sizes = jobs.iter().map(|row| row.spec.store.segment_size);
+    Settings {
+        segment_bytes: sizes.min().unwrap_or(standard.segment_bytes),
+        ..standard
+    }
 }
 
 fn options(bounds: &Bounds) -> RunOptions {

@@ -45,6 +45,9 @@ const SHORTEST_GIVE_UP: Duration = Duration::from_secs(1);
 /// Longest duration of any key.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Sizes of `store.segment_size`: below, a file has hardly a page; above, no file system takes it.
+const SEGMENT_SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
+
 /// Makes a job of what was written; the job is only good if no problem was noted. `file` is the job
 /// file at `path`, for what is missing in it.
 pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
@@ -274,6 +277,8 @@ fn store(reader: &mut Reader<'_>) -> Keep {
     Keep {
         path: reader.text("store.path", values::path).or(default.path),
         bodies: bodies.unwrap_or(default.bodies),
+        metadata: reader.flag("store.metadata", default.metadata),
+        segment_size: reader.size("store.segment_size", SEGMENT_SIZES, default.segment_size),
     }
 }
 

@@ -107,7 +107,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             crawl_delay_max,
         },
         adaptive: Adaptive { give_up_after },
-        store: Keep { path, bodies },
+        store:
+            Keep {
+                path,
+                bodies,
+                metadata,
+                segment_size,
+            },
     } = job;
     let no_limit = || "no limit".to_owned();
     vec![
@@ -163,6 +169,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             path.as_deref().map_or_else(|| "default".to_owned(), quoted),
         ),
         ("store.bodies", word_for(*bodies, &BODIES).to_owned()),
+        ("store.metadata", metadata.to_string()),
+        ("store.segment_size", size_text(*segment_size)),
     ]
 }
 

@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 34] = [
+pub(super) const KEYS: [&str; 36] = [
     "neap",
     "name",
     "description",
@@ -39,6 +39,8 @@ pub(super) const KEYS: [&str; 34] = [
     "adaptive.give_up_after",
     "store.path",
     "store.bodies",
+    "store.metadata",
+    "store.segment_size",
 ];
 
 /// The names of the sections.
@@ -161,7 +163,11 @@ mod tests {
                 "per_hots",
                 "did you mean `per_host`? `per_host` belongs to [limits]",
             ),
-            ("store", "zzzz", "keys of [store]: path, bodies"),
+            (
+                "store",
+                "zzzz",
+                "keys of [store]: path, bodies, metadata, segment_size",
+            ),
         ] {
             assert_eq!(advice(section, key), expected, "`{key}` in [{section}]");
         }

@@ -91,6 +91,16 @@ impl Reader<'_> {
         size.unwrap_or(default)
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
+        let flag = self.value(key, |value| {
+            value.as_bool().ok_or_else(|| {
+                expected("a boolean", value).help("write true or false, without quotes")
+            })
+        });
+        flag.unwrap_or(default)
+    }
+
     /// A share between 0 and 1, or the word `none` for no limit.
     pub(super) fn share(&mut self, key: &str, default: Option<f64>) -> Option<f64> {
         let share = self.value(key, |value| {

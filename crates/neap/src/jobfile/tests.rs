@@ -111,6 +111,8 @@ fn every_key_takes_its_good_value() {
         ("adaptive.give_up_after", "'2h'", "2h"),
         ("store.path", "'a/b.db'", "\"a/b.db\""),
         ("store.bodies", "'none'", "none"),
+        ("store.metadata", "false", "false"),
+        ("store.segment_size", "'64MiB'", "64 MiB"),
     ] {
         let job = with(&format!("{key} = {value}"))
             .unwrap_or_else(|e| panic!("{}", shown(&e)))
@@ -318,6 +320,16 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ("store.path", "1", "expected a string, found an integer"),
         ("store.path", "''", "a path has 1 to 4096 bytes"),
         ("store.bodies", "1", "expected a string, found an integer"),
+        (
+            "store.metadata",
+            "'no'",
+            "expected a boolean, found a string",
+        ),
+        (
+            "store.segment_size",
+            "'1KiB'",
+            "1 KiB is out of range: 64 KiB to 1024 GiB",
+        ),
         (
             "store.bodies",
             "'errors'",
