@@ -11,6 +11,7 @@ mod jobs;
 mod kill;
 mod outage;
 mod people;
+mod segments;
 mod stop;
 mod support;
 mod tidy;

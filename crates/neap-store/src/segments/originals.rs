@@ -37,7 +37,9 @@ pub(crate) struct Original {
 
 /// The payloads that are known to be stored.
 #[derive(Debug)]
-pub(crate) struct Originals(Mutex<Vec<Option<Box<(Sha1Bytes, Original)>>>>);
+pub(crate) struct Originals(Mutex<Places>);
+
+type Places = Vec<Option<Box<(Sha1Bytes, Original)>>>;
 
 impl Originals {
     pub(crate) fn new() -> Originals {
@@ -63,7 +65,7 @@ impl Originals {
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, Vec<Option<Box<(Sha1Bytes, Original)>>>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         // Each entry is written whole, so that a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -110,7 +110,7 @@ pub(crate) fn pack(
             payload_sha1,
             is_original: is_long && original.is_none(),
             original,
-            metadata: with_metadata.then(|| Metadata {
+            metadata: with_metadata.then_some(Metadata {
                 date,
                 response_id,
                 fetch_time: exchange.timings.total,
