@@ -10,6 +10,7 @@ mod gateways;
 mod jobs;
 mod kill;
 mod outage;
+mod outside;
 mod people;
 mod segments;
 mod stop;

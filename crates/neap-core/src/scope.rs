@@ -131,17 +131,23 @@ pub enum SkipReason {
     MaxPages,
     /// robots.txt disallows it.
     Robots,
+    /// Its job was cancelled.
+    Cancelled,
+    /// A person said so.
+    ByHand,
 }
 
 impl SkipReason {
     /// Every reason, in the order of [`SkipReason::code`].
-    pub const ALL: [SkipReason; 6] = [
+    pub const ALL: [SkipReason; 8] = [
         SkipReason::Scope,
         SkipReason::NotIncluded,
         SkipReason::Excluded,
         SkipReason::TooDeep,
         SkipReason::MaxPages,
         SkipReason::Robots,
+        SkipReason::Cancelled,
+        SkipReason::ByHand,
     ];
 
     /// The number for it in the store; never reused for another reason.
@@ -153,6 +159,8 @@ impl SkipReason {
             SkipReason::TooDeep => 3,
             SkipReason::MaxPages => 4,
             SkipReason::Robots => 5,
+            SkipReason::Cancelled => 6,
+            SkipReason::ByHand => 7,
         }
     }
 
@@ -165,6 +173,8 @@ impl SkipReason {
             SkipReason::TooDeep => "too_deep",
             SkipReason::MaxPages => "max_pages",
             SkipReason::Robots => "robots",
+            SkipReason::Cancelled => "cancelled",
+            SkipReason::ByHand => "by_hand",
         }
     }
 }

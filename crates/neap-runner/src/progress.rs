@@ -47,6 +47,8 @@ pub struct Progress {
     pub host_count: usize,
     /// Why nothing is sent at present, if all there is to do is wait.
     pub standstill: Option<Standstill>,
+    /// Names of the jobs that are paused, if nothing else is left to do.
+    pub paused: Vec<String>,
 }
 
 /// All that is left to do waits, for a while that is worth telling.

@@ -8,6 +8,7 @@ mod carry;
 mod close;
 mod hear;
 mod keep;
+mod outside;
 mod still;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -100,6 +101,11 @@ pub struct Pump {
     counts: BTreeMap<JobId, Counts>,
     finishing: BTreeSet<JobId>,
     finished: BTreeSet<JobId>,
+    /// Jobs that others paused; the run waits for them to be continued, or to be stopped.
+    paused: BTreeSet<JobId>,
+    /// What a job needs that is found on the way.
+    memory: Arc<MemoryBudget>,
+    lookup: Lookup,
     /// Requests that went out and of which the store has not said that they are recorded.
     unrecorded: usize,
     names: HashMap<HostId, Host>,
@@ -119,6 +125,17 @@ pub struct Pump {
     started: Instant,
 }
 
+type SecretOf = dyn Fn(&str) -> Option<String> + Send;
+
+/// Looks up the secrets of jobs.
+struct Lookup(Box<SecretOf>);
+
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lookup")
+    }
+}
+
 /// What workers tell the pump.
 #[derive(Debug)]
 enum Note {
@@ -136,7 +153,7 @@ impl Pump {
         writer: (WriterHandle, mpsc::UnboundedReceiver<Event>),
         options: RunOptions,
         stopper: &Stopper,
-        lookup: impl Fn(&str) -> Option<String>,
+        lookup: impl Fn(&str) -> Option<String> + Send + 'static,
     ) -> Result<Pump, RunError> {
         let (store, events) = writer;
         let concurrency = jobs
@@ -167,6 +184,9 @@ impl Pump {
             counts: BTreeMap::new(),
             finishing: BTreeSet::new(),
             finished: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            memory,
+            lookup: Lookup(Box::new(lookup)),
             unrecorded: 0,
             names: HashMap::new(),
             rules: Rules::default(),
@@ -217,6 +237,7 @@ impl Pump {
                 () = tokio::time::sleep_until(wake) => self.heed_time(),
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
+                    self.send(Command::Heed).await?;
                     if ticks.is_multiple_of(TICKS_TO_MEMORIES) {
                         self.store_memories().await?;
                     }

@@ -55,7 +55,7 @@ pub(crate) fn record(
     } = circumstances;
     let payload = exchange.result.as_ref().map(|answer| answer.payload.len());
     let attempt = Attempt {
-        number: request.charged + request.deferrals + request.lost + 1,
+        number: request.next_attempt(),
         started,
         timings: exchange.timings,
         status: status(exchange),

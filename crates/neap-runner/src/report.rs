@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use neap_core::JobId;
+
 use crate::progress::Progress;
 
 /// Why a run ended.
@@ -22,6 +24,8 @@ pub enum Ended {
 pub struct RunReport {
     /// Why it ended.
     pub ended: Ended,
+    /// The jobs that it worked on, those that it took up on its way included.
+    pub jobs: Vec<JobId>,
     /// What it did.
     pub progress: Progress,
     /// Latency to the first byte: median, 95th and 99th percentile; `None` without any answer.

@@ -3,6 +3,7 @@
 //! Plain data. [`Command`]s go to the writer, which does what is waiting in one transaction; once that
 //! is durable the [`Event`]s come back, in order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use neap_core::classify::{Fault, Outcome};
@@ -13,7 +14,7 @@ use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, UnixMs};
 
 use crate::segments::Records;
-use crate::{Counts, StoreError};
+use crate::{Counts, JobRow, StoreError};
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -59,13 +60,17 @@ pub enum Command {
         /// Why.
         reason: SkipReason,
     },
-    /// Marks a job as finished. Answered by [`Event::JobFinished`].
+    /// Marks a job as finished. Answered by [`Event::JobFinished`], or by [`JobChange::Reopened`] if others
+    /// gave it work meanwhile.
     FinishJob {
         /// The job.
         job: JobId,
     },
     /// Reads what is known of a host. Answered by [`Event::Host`].
     LoadHost(HostId),
+    /// Looks whether others changed jobs; [`Event::JobChanged`] and [`Event::JobFound`] tell of it. So does
+    /// every other command: this one is for times in which there is none.
+    Heed,
     /// Ends the run: seals the segment, empties the write-ahead log. Answered by [`Event::Closed`],
     /// the last event.
     Close,
@@ -314,10 +319,38 @@ pub enum Event {
     },
     /// A job is marked as finished.
     JobFinished(JobId),
+    /// Others changed a job of the run.
+    JobChanged(JobId, JobChange),
+    /// There is a job to be worked on that is not of the run; only for a run that takes all.
+    JobFound(Box<FoundJob>),
     /// The run has ended.
     Closed,
     /// The store cannot be written. Nothing of this batch or later happened; the writer has stopped.
     Broken(StoreError),
+}
+
+/// What others did to a job of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobChange {
+    /// Nothing of it may be asked for until it is continued. What is in flight is recorded as ever.
+    Paused,
+    /// It may be asked for again; [`Command::OpenJob`] announces what there is.
+    Continued,
+    /// Nothing of it is asked for any more; the rest is to be skipped.
+    Cancelled,
+    /// A new round took its place; its requests stay as they are.
+    Replaced,
+    /// There are ready requests that the run does not know of; [`Command::OpenJob`] announces them.
+    Reopened,
+}
+
+/// A job that others put into the store or continued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundJob {
+    /// The job.
+    pub row: JobRow,
+    /// The hosts of its input URLs.
+    pub input_hosts: BTreeSet<Host>,
 }
 
 /// Ready requests of a host and job, in order.

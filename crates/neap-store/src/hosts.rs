@@ -199,6 +199,8 @@ pub struct Liveness {
     /// Whether it is still at work, as far as can be told: a run that was killed on another machine
     /// seems to be.
     pub is_running: bool,
+    /// Whether it takes up every job that it finds.
+    pub is_for_all: bool,
     /// When it said that it ended.
     pub ended: Option<UnixMs>,
 }
@@ -380,7 +382,8 @@ impl Reader {
     /// [`StoreError`] if the store cannot be read.
     pub async fn liveness(&self) -> Result<Liveness, StoreError> {
         let row = sqlx::query(
-            "SELECT epoch, node, pid, ended_ms, ending FROM runs ORDER BY epoch DESC LIMIT 1",
+            "SELECT epoch, node, pid, ended_ms, ending, is_for_all FROM runs
+             ORDER BY epoch DESC LIMIT 1",
         )
         .fetch_optional(self.pool())
         .await
@@ -389,6 +392,7 @@ impl Reader {
             return Ok(Liveness {
                 epoch: 0,
                 is_running: false,
+                is_for_all: false,
                 ended: None,
             });
         };
@@ -397,6 +401,7 @@ impl Reader {
         Ok(Liveness {
             epoch: row.get(0),
             is_running: !has_ended && !is_dead(row.get(1), row.get(2)),
+            is_for_all: row.get(5),
             ended: row.get::<Option<i64>, _>(3).map(UnixMs),
         })
     }

@@ -38,10 +38,32 @@ pub struct JobRow {
 pub enum JobState {
     /// It is, whenever a run takes it up.
     Unfinished,
+    /// Not until it is continued.
+    Paused,
     /// Nothing is left to do.
     Finished,
+    /// Nothing more of it is asked for, since a person said so.
+    Cancelled,
     /// A later round took its place before it was finished.
     Replaced,
+}
+
+impl JobState {
+    /// The word for it in SQL and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobState::Unfinished => "unfinished",
+            JobState::Paused => "paused",
+            JobState::Finished => "finished",
+            JobState::Cancelled => "cancelled",
+            JobState::Replaced => "replaced",
+        }
+    }
+
+    /// Whether work is left that may still be done, now or once it is continued.
+    pub const fn is_open(self) -> bool {
+        matches!(self, JobState::Unfinished | JobState::Paused)
+    }
 }
 
 /// Requests of a job by state; together they are all that it has.
@@ -139,16 +161,11 @@ impl Store {
     pub async fn input_hosts(&self, job: JobId) -> Result<BTreeSet<Host>, StoreError> {
         let mut connection = self.connect().await?;
         let sql = || StoreError::sql(self.path());
-        let names: Vec<String> = sqlx::query_scalar(
-            "SELECT name FROM hosts WHERE host_id IN
-             (SELECT host_id FROM input_hosts WHERE job_id = ?)",
-        )
-        .bind(job.0)
-        .fetch_all(&mut connection)
-        .await
-        .map_err(sql())?;
+        let hosts = read_input_hosts(&mut connection, job)
+            .await
+            .map_err(sql())?;
         connection.close().await.map_err(sql())?;
-        Ok(names.iter().filter_map(|name| Host::parse(name)).collect())
+        Ok(hosts)
     }
 
     /// Replaces what a job asks for; its scope and its requests stay as they are.
@@ -187,14 +204,15 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT job_id, name, round, spec, scope_roots, state, submitted_ms, finished_ms,
-             ready, waiting, done, failed, skipped, pages FROM jobs ",
+             ready, waiting, done, failed, skipped, pages, state_name FROM jobs ",
             $rest
         )
     };
 }
 const LATEST: &str = select!("WHERE name = ? ORDER BY round DESC LIMIT 1");
-const UNFINISHED: &str = select!("WHERE state = 0 ORDER BY job_id");
-const BY_ID: &str = select!("WHERE job_id = CAST(? AS INTEGER)");
+const UNFINISHED: &str =
+    select!("WHERE state = 0 AND paused_ms IS NULL AND cancelled_ms IS NULL ORDER BY job_id");
+pub(crate) const BY_ID: &str = select!("WHERE job_id = CAST(? AS INTEGER)");
 /// Every round of every job.
 pub(crate) const ALL: &str = select!("ORDER BY job_id");
 
@@ -225,16 +243,38 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         round: row.get(2),
         spec: serde_json::from_str(row.get(3)).map_err(unexpected)?,
         scope_roots: serde_json::from_str(row.get(4)).map_err(unexpected)?,
-        state: match row.get::<i64, _>(5) {
-            0 => JobState::Unfinished,
-            1 => JobState::Finished,
-            _ => JobState::Replaced,
-        },
+        state: state_named(row.get(14)),
         submitted: UnixMs(row.get(6)),
         finished: row.get::<Option<i64>, _>(7).map(UnixMs),
         counts: counts_at(row, 8),
         name,
     })
+}
+
+/// The hosts of a job's input URLs.
+pub(crate) async fn read_input_hosts(
+    executor: impl SqliteExecutor<'_>,
+    job: JobId,
+) -> Result<BTreeSet<Host>, sqlx::Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM hosts WHERE host_id IN
+         (SELECT host_id FROM input_hosts WHERE job_id = ?)",
+    )
+    .bind(job.0)
+    .fetch_all(executor)
+    .await?;
+    Ok(names.iter().filter_map(|name| Host::parse(name)).collect())
+}
+
+/// The state that `jobs.state_name` means.
+pub(crate) fn state_named(word: &str) -> JobState {
+    match word {
+        "unfinished" => JobState::Unfinished,
+        "paused" => JobState::Paused,
+        "finished" => JobState::Finished,
+        "cancelled" => JobState::Cancelled,
+        _ => JobState::Replaced,
+    }
 }
 
 /// Six counters that stand side by side in a row, from this column on.

@@ -15,6 +15,7 @@ mod jobs;
 mod lock;
 mod migrate;
 mod open;
+mod outside;
 mod query;
 mod reader;
 mod recover;
@@ -25,15 +26,16 @@ mod values;
 mod writer;
 
 pub use batch::{
-    Attempt, Command, Event, HostMemory, HostRow, KEPT_CHANGES, Lease, LimitChange, Link,
-    MAX_ERROR_BYTES, Page, Position, Ready, ReadyHost, Record, Recorded, Redirect, RedirectVerdict,
-    Refill, Refilled, RobotsAnswer, Skipped, Standing,
+    Attempt, Command, Event, FoundJob, HostMemory, HostRow, JobChange, KEPT_CHANGES, Lease,
+    LimitChange, Link, MAX_ERROR_BYTES, Page, Position, Ready, ReadyHost, Record, Recorded,
+    Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
 pub use error::StoreError;
 pub use hosts::{BadSecond, CauseCount, HostColumn, HostRows, HostSummary, KeptChange, Liveness};
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;
 pub use open::{Access, OLDEST_SQLITE, Store};
+pub use outside::Chosen;
 pub use query::{Rows, Value};
 pub use reader::Reader;
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};

@@ -30,7 +30,7 @@ impl Store {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(io())?;
-        match file.try_lock() {
+        match try_for_a_moment(&file).await {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::Held {
@@ -64,6 +64,19 @@ impl Store {
         connection.close().await.map_err(sql())?;
         Ok(epoch)
     }
+}
+
+/// Tries to lock, again for a moment: whoever looks whether a run died holds the lock that long.
+async fn try_for_a_moment(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..10 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            answer @ (Ok(()) | Err(TryLockError::Error(_))) => return answer,
+        }
+    }
+    file.try_lock()
 }
 
 /// What the holder wrote, in one printable line.

@@ -21,6 +21,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 2,
         sql: include_str!("../../../migrations/sqlite/0002_originals.sql"),
     },
+    Migration {
+        version: 3,
+        sql: include_str!("../../../migrations/sqlite/0003_outside.sql"),
+    },
 ];
 
 /// The version that this program writes.

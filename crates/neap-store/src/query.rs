@@ -109,7 +109,7 @@ impl Reader {
     }
 }
 
-fn bad_query(error: sqlx::Error) -> StoreError {
+pub(crate) fn bad_query(error: sqlx::Error) -> StoreError {
     match error.as_database_error() {
         Some(error) if error.message().contains("readonly") => {
             StoreError::Refused("a query can only read".to_owned())
@@ -142,7 +142,7 @@ fn value(raw: SqliteValueRef<'_>) -> Value {
 }
 
 /// Refuses what is not one statement that reads.
-fn check(sql: &str) -> Result<(), StoreError> {
+pub(crate) fn check(sql: &str) -> Result<(), StoreError> {
     let refuse = |why: String| Err(StoreError::Refused(why));
     let code = without_comments(sql);
     let first: String = code

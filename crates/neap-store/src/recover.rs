@@ -25,6 +25,8 @@ pub const LOST_ALONE_MAX: i64 = 3;
 pub struct Run {
     /// Its fence.
     pub epoch: Epoch,
+    /// Whether it takes up every job that it finds.
+    pub is_for_all: bool,
     /// What it found of those before it.
     pub recovered: Recovered,
 }
@@ -47,7 +49,25 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be written; then nothing has happened.
-    pub async fn begin_run(&self, _lock: &RunLock, now: UnixMs) -> Result<Run, StoreError> {
+    pub async fn begin_run(&self, lock: &RunLock, now: UnixMs) -> Result<Run, StoreError> {
+        self.begin(lock, now, false).await
+    }
+
+    /// Begins a run that takes up every job there is, those included that come while it goes on; and takes
+    /// over from runs that died.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written; then nothing has happened.
+    pub async fn begin_run_for_all(&self, lock: &RunLock, now: UnixMs) -> Result<Run, StoreError> {
+        self.begin(lock, now, true).await
+    }
+
+    async fn begin(
+        &self,
+        _lock: &RunLock,
+        now: UnixMs,
+        is_for_all: bool,
+    ) -> Result<Run, StoreError> {
         let mut connection = self.connect().await?;
         let sql = || StoreError::sql(self.path());
         let mut transaction = connection
@@ -57,11 +77,15 @@ impl Store {
         let mut recovered = recover_requests(&mut transaction).await.map_err(sql())?;
         recovered.truncated_segments = self.seal_segments(&mut transaction, now).await?;
         recovered.removed_segments = self.remove_orphans(&mut transaction).await?;
-        let epoch = insert_run(&mut transaction, now).await.map_err(sql())?;
+        let epoch = insert_run(&mut transaction, now, is_for_all)
+            .await
+            .map_err(sql())?;
         transaction.commit().await.map_err(sql())?;
         connection.close().await.map_err(sql())?;
+        self.finish_cancelled().await?;
         Ok(Run {
             epoch: Epoch(epoch),
+            is_for_all,
             recovered,
         })
     }
@@ -146,11 +170,13 @@ fn is_segment_name(name: &str) -> bool {
 }
 
 /// Turns what is in flight into lost attempts.
-async fn recover_requests(connection: &mut SqliteConnection) -> Result<Recovered, sqlx::Error> {
+pub(crate) async fn recover_requests(
+    connection: &mut SqliteConnection,
+) -> Result<Recovered, sqlx::Error> {
     let lost = sqlx::query(
         "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, cause, fault,
              is_charged, in_flight)
-         SELECT r.request_id, r.host_id, f.epoch, r.attempts + r.deferrals + r.lost + 1, f.started_ms,
+         SELECT r.request_id, r.host_id, f.epoch, r.earlier + r.attempts + r.deferrals + r.lost + 1, f.started_ms,
              10, 'lost', 'own', 0, CASE f.is_alone WHEN 1 THEN 1 END
          FROM in_flight f JOIN requests r ON r.request_id = f.request_id
          WHERE r.state IN (0, 4)",
@@ -198,14 +224,19 @@ async fn recover_requests(connection: &mut SqliteConnection) -> Result<Recovered
     })
 }
 
-async fn insert_run(connection: &mut SqliteConnection, now: UnixMs) -> Result<i64, sqlx::Error> {
+async fn insert_run(
+    connection: &mut SqliteConnection,
+    now: UnixMs,
+    is_for_all: bool,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
-        "INSERT INTO runs (epoch, node, pid, started_ms)
-         SELECT coalesce(max(epoch), 0) + 1, ?, ?, ? FROM runs RETURNING epoch",
+        "INSERT INTO runs (epoch, node, pid, started_ms, is_for_all)
+         SELECT coalesce(max(epoch), 0) + 1, ?, ?, ?, ? FROM runs RETURNING epoch",
     )
     .bind(node())
     .bind(i64::from(std::process::id()))
     .bind(now.0)
+    .bind(is_for_all)
     .fetch_one(connection)
     .await
 }

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::batch::{Command, Event};
 use crate::checkpoint::{Checkpointer, close};
-use crate::commit::{Ledger, Trouble, commit};
+use crate::commit::{Heeded, Ledger, Trouble, commit};
 use crate::discover::HostNumbers;
 use crate::fingerprint::RecentLinks;
 use crate::segments::{Originals, Records, SegmentWriter, directory_of, pack};
@@ -30,6 +30,9 @@ const QUEUE: usize = 4096;
 /// 8,000 pages compressed or of one that is as large as they come. A command that is larger than all of it
 /// goes alone.
 const QUEUED_KIB: u32 = 64 << 10;
+
+/// What is left between two batches while others write: they ask every millisecond.
+const GAP: Duration = Duration::from_millis(3);
 
 /// How the writer works. The default is what was measured to be good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,7 @@ impl Writer {
             jobs: Default::default(),
             sweeps: Default::default(),
             kept_skips: Default::default(),
+            heeded: Heeded::new(run.is_for_all),
         };
         let (commands, inbox) = mpsc::channel(QUEUE);
         let (events, outbox) = mpsc::unbounded_channel();
@@ -268,6 +272,9 @@ impl Work {
             }
             batch.shares.clear();
             checkpointer.tick(commands).await;
+            if self.ledger.heeded.others_are_at_it() {
+                tokio::time::sleep(GAP).await;
+            }
         }
         checkpointer.stop().await;
         Ok(())

@@ -126,6 +126,41 @@ pub(crate) enum Command {
         #[command(flatten)]
         bounds: Bounds,
     },
+    /// Ask for nothing more of a job until it is continued; what is in flight ends. Also while a run goes on.
+    Pause {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+    },
+    /// Let a paused job go on: in the run that is going on, or in the next.
+    Continue {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+    },
+    /// End a job: what is in flight ends as ever, the rest is skipped. Also while a run goes on.
+    Cancel {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+    },
+    /// Ask again what failed of a job, from its first attempt on; the next `neap resume` does it, or the run
+    /// that is going on.
+    Retry {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+        #[command(flatten)]
+        failed: Failed,
+    },
+    /// Skip requests of a job that are still to be asked for. Also while a run goes on.
+    Skip {
+        /// A job file, or the name of a job in the store.
+        #[arg(value_name = "FILE|JOB")]
+        job: String,
+        #[command(flatten)]
+        open: Open,
+    },
     /// Show the jobs of the store and how far they are.
     Status {
         /// A job file, or the name of a job in the store. Default: all jobs.
@@ -199,6 +234,38 @@ pub(crate) struct Overrides {
     /// Override a value of the job file, such as `limits.concurrency=50`. Can be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// Which failed requests are meant; all that is given must hold. Default: all of the job.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Failed {
+    /// Of which the last attempt was answered with this status. Can be repeated.
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Vec<u16>,
+    /// Which failed for this cause, such as `timeout_read` or `host_given_up`. Can be repeated.
+    #[arg(long, value_name = "CAUSE")]
+    pub(crate) cause: Vec<String>,
+    /// Of this host: a URL, a name, or a name and a port. Can be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Vec<String>,
+    /// A condition in SQL over the columns of the view `failures`.
+    #[arg(long = "where", value_name = "SQL")]
+    pub(crate) condition: Option<String>,
+}
+
+/// Which open requests are meant; all that is given must hold, and something must be given.
+#[derive(Debug, Default, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Open {
+    /// Of this host: a URL, a name, or a name and a port. Can be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Vec<String>,
+    /// This URL. Can be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Vec<String>,
+    /// A condition in SQL over the columns of the view `open_requests`.
+    #[arg(long = "where", value_name = "SQL")]
+    pub(crate) condition: Option<String>,
 }
 
 /// Where a run ends before its work does; it can be resumed (exit code 5).

@@ -53,6 +53,8 @@ pub(super) struct JobEntry {
     pub(super) settings: JobSettings,
     pub(super) pages: Quota,
     was_full: bool,
+    /// Nothing of it is asked for until it is continued.
+    pub(super) is_paused: bool,
     /// Hosts whose lanes of this job wait for room among its pages. While there is room, one of them
     /// at least is in the ring: each turn that leaves room behind calls up the next.
     pub(super) parked: VecDeque<HostId>,
@@ -65,6 +67,7 @@ impl JobEntry {
             settings,
             pages,
             was_full: false,
+            is_paused: false,
             parked: VecDeque::new(),
         }
     }

@@ -154,7 +154,7 @@ impl Scheduler {
 
     /// The store holds ready requests of a job for a host, the first of them at `first`.
     pub fn handle_ready(&mut self, job: JobId, host: HostId, first: Position) {
-        let Some(entry) = self.jobs.get(&job) else {
+        let Some(entry) = self.jobs.get(&job).filter(|entry| !entry.is_paused) else {
             return;
         };
         let known = self.hosts.entry(host).or_insert_with(|| {
@@ -354,10 +354,46 @@ impl Scheduler {
 
     /// A job has no open request any more: forgets it.
     pub fn remove_job(&mut self, job: JobId) {
-        let Some(entry) = self.jobs.remove(&job) else {
+        self.pause_job(job);
+        if self.jobs.remove(&job).is_none() {
             return;
-        };
-        let waiting = entry.parked.into_iter();
+        }
+        for entry in self.hosts.values_mut() {
+            entry.remove_job(job, |other| {
+                self.jobs.get(&other).map(|entry| &entry.settings)
+            });
+        }
+        self.loosen();
+    }
+
+    /// Nothing more of a job is asked for until [`Scheduler::continue_job`]; what is in flight comes home.
+    /// What it asks of its hosts goes on to hold.
+    pub fn pause_job(&mut self, job: JobId) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.is_paused = true;
+            self.drop_job_work(job);
+        }
+    }
+
+    /// A job that was paused takes part again: what the store announces of it from now on is asked for.
+    pub fn continue_job(&mut self, job: JobId) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.is_paused = false;
+        }
+    }
+
+    /// Lets at least so many requests be in flight over all hosts.
+    pub fn raise_concurrency(&mut self, concurrency: u32) {
+        self.concurrency = self.concurrency.max(concurrency);
+    }
+
+    /// Forgets what is in memory of a job.
+    fn drop_job_work(&mut self, job: JobId) {
+        let waiting = self
+            .jobs
+            .get_mut(&job)
+            .map(|entry| std::mem::take(&mut entry.parked));
+        let waiting = waiting.unwrap_or_default().into_iter();
         self.ring.extend(waiting.map(|host| Turn::Lane(job, host)));
         let of_job = self.lanes.keys().filter(|(j, _)| *j == job);
         for (job, host) in of_job.copied().collect::<Vec<_>>() {
@@ -365,12 +401,6 @@ impl Scheduler {
             self.unpark_host(host);
         }
         self.drop_suspects(|suspect| suspect.job == job);
-        for entry in self.hosts.values_mut() {
-            entry.remove_job(job, |other| {
-                self.jobs.get(&other).map(|entry| &entry.settings)
-            });
-        }
-        self.loosen();
     }
 
     // ---- decisions ----------------------------------------------------------------------------

@@ -448,6 +448,7 @@ mod tests {
             } else {
                 0
             },
+            earlier: 0,
             position: Position {
                 priority: 0,
                 due_ms: 0,
@@ -509,6 +510,39 @@ mod tests {
             );
         }
         assert!(scheduler.busy() >= 2);
+    }
+
+    #[test]
+    fn a_paused_job_sends_nothing_until_it_is_continued_and_announced_again() {
+        let (mut scheduler, refills) = with_jobs(2, &settings());
+        bring(&mut scheduler, &refills[0], [1, SUSPECT].into_iter());
+        scheduler.pause_job(JOB);
+        // A read that was under way, and news of work: neither is for a paused job.
+        let (mut other, paused) = (refills[1], refills[0]);
+        bring(&mut scheduler, &other, std::iter::once(2));
+        scheduler.handle_ready(JOB, HOST, row(JOB, HOST, 3).position);
+        scheduler.handle_promoted(vec![row(JOB, HOST, 4)]);
+        let sent = |scheduler: &mut Scheduler| match scheduler.poll_dispatch(Time::ZERO)? {
+            Dispatch::Request { request, .. } => Some(request.request.0),
+            Dispatch::Robots { .. } => None,
+        };
+        assert_eq!(sent(&mut scheduler), Some(2), "the other job goes on");
+        assert_eq!(sent(&mut scheduler), None);
+        assert!(scheduler.poll_refill().is_none());
+        scheduler.continue_job(JOB);
+        assert!(
+            scheduler.poll_refill().is_none(),
+            "nothing is announced yet"
+        );
+        scheduler.handle_ready(JOB, HOST, row(JOB, HOST, 1).position);
+        other = scheduler.poll_refill().unwrap();
+        assert_eq!((other.job, other.host), (JOB, paused.host));
+        assert!(
+            other.after < row(JOB, HOST, 1).position,
+            "from the first on"
+        );
+        bring(&mut scheduler, &other, [1, 3].into_iter());
+        assert_eq!(sent(&mut scheduler), Some(1));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Ready {
     pub deferrals: u32,
     /// Attempts that ended with the process.
     pub lost: u32,
+    /// Attempts before a person had it asked again; they count for nothing any more.
+    pub earlier: u32,
     /// Its place.
     pub position: Position,
 }
@@ -54,6 +56,11 @@ impl Ready {
     /// Whether it was asked before and failed, so that asking it now is a retry.
     pub fn has_failed(&self) -> bool {
         self.charged + self.deferrals > 0
+    }
+
+    /// The number of the next attempt, from 1; all that there ever were count.
+    pub fn next_attempt(&self) -> u32 {
+        self.earlier + self.charged + self.deferrals + self.lost + 1
     }
 }
 

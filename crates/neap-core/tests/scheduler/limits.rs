@@ -227,6 +227,7 @@ pub(super) fn ready(host: i64, number: i64) -> Ready {
         charged: 0,
         deferrals: 0,
         lost: 0,
+        earlier: 0,
         position: Position {
             priority: 0,
             due_ms: 0,

@@ -234,6 +234,7 @@ impl Store {
             charged: row.charged,
             deferrals: row.deferrals,
             lost: row.spec.lost,
+            earlier: 0,
             position: row.position,
         }
     }

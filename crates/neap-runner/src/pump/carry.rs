@@ -91,7 +91,7 @@ impl Pump {
     /// Gives a host up: every open request to it fails for that reason.
     pub(super) async fn fail_host(&mut self, host: HostId, cause: String) -> Result<(), RunError> {
         warn!(host = self.name(host), cause, "host given up");
-        let jobs = self.jobs.keys().copied().collect();
+        let jobs = self.unpaused();
         self.send(Command::FailHost { host, jobs, cause }).await
     }
 
@@ -213,7 +213,7 @@ fn panicked(desk: &Desk, request: &Ready) -> Command {
         job: request.job,
         host: request.host,
         attempt: Attempt {
-            number: request.charged + request.deferrals + request.lost + 1,
+            number: request.next_attempt(),
             started: desk.clock.unix(),
             timings: Timings::default(),
             status: None,

@@ -37,6 +37,7 @@ impl Pump {
             progress: self.standing(),
             latency: self.shop.tally.latencies([0.5, 0.95, 0.99]),
             given_up: self.given_up,
+            jobs: self.jobs.into_keys().collect(),
         })
     }
 
@@ -91,6 +92,7 @@ impl Pump {
             hosts: hosts.into_iter().map(line).collect(),
             host_count,
             standstill: self.standstill(),
+            paused: self.waits_for(),
         }
     }
 }

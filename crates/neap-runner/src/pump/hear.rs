@@ -77,9 +77,12 @@ impl Pump {
                 self.given_up.push((self.name(host), requests));
             }
             Event::RestSkipped { job, requests } => debug!(%job, requests, "rest skipped"),
+            Event::JobChanged(job, change) => self.hear_change(job, change).await?,
+            Event::JobFound(found) => self.take_up(*found).await?,
             Event::Closed => {}
             Event::JobFinished(job) => {
                 desk.state().scheduler.remove_job(job);
+                self.paused.remove(&job);
                 self.finished.insert(job);
             }
             Event::Broken(error) => return Err(error.into()),

@@ -12,7 +12,7 @@ use crate::values::Shape;
 
 /// What a batch adds to and takes from the counters of a job.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct JobDelta {
+pub(crate) struct JobDelta {
     ready: i64,
     waiting: i64,
     done: i64,
@@ -33,7 +33,7 @@ impl JobDelta {
         }
     }
 
-    pub(super) fn shift(&mut self, from: State, to: State, requests: i64) {
+    pub(crate) fn shift(&mut self, from: State, to: State, requests: i64) {
         self.add(from, -requests);
         self.add(to, requests);
     }
@@ -41,7 +41,7 @@ impl JobDelta {
 
 /// What a batch adds to the counters of a host.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct HostDelta {
+pub(crate) struct HostDelta {
     attempts: i64,
     ok: i64,
     done: i64,
@@ -80,7 +80,7 @@ impl HostDelta {
         self.timeouts += i64::from(is_timeout);
     }
 
-    pub(super) fn add_final(&mut self, state: State, requests: i64) {
+    pub(crate) fn add_final(&mut self, state: State, requests: i64) {
         match state {
             State::Done => self.done += requests,
             State::Failed => self.failed += requests,
@@ -107,7 +107,7 @@ static UPDATE_HOSTS: Shape = Shape::new(
 );
 
 /// Writes what a batch changed.
-pub(super) async fn write(
+pub(crate) async fn write(
     changes: &Changes,
     connection: &mut SqliteConnection,
 ) -> Result<(), sqlx::Error> {

@@ -23,16 +23,17 @@ pub(super) struct InFlight {
     pub(super) hops: u32,
 }
 
-/// Refuses to write for a run that another one has superseded.
+/// Refuses to write for a run that another one has superseded. How many changes others made so far.
 pub(super) async fn check_epoch(
     epoch: Epoch,
     connection: &mut SqliteConnection,
-) -> Result<(), Trouble> {
-    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM runs")
-        .fetch_one(connection)
-        .await?;
+) -> Result<i64, Trouble> {
+    let (newest, changes): (i64, i64) =
+        sqlx::query_as("SELECT coalesce(max(epoch), 0), (SELECT changes FROM controls) FROM runs")
+            .fetch_one(connection)
+            .await?;
     if newest == epoch.0 {
-        return Ok(());
+        return Ok(changes);
     }
     Err(StoreError::Superseded {
         epoch: epoch.0,

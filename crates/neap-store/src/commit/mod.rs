@@ -5,7 +5,8 @@
 //! Counters are summed up and written once. The events are handed out only after the commit.
 
 mod bodies;
-mod counters;
+mod controls;
+pub(crate) mod counters;
 mod guard;
 mod hosts;
 mod leases;
@@ -15,9 +16,9 @@ mod originals;
 mod records;
 mod redirects;
 mod refill;
-mod rest;
+pub(crate) mod rest;
 mod skips;
-mod sweeps;
+pub(crate) mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::fingerprint::{Fingerprinter, RecentLinks};
 use crate::segments::{Original, Originals, SegmentWriter, Sha1Bytes};
 use crate::{StoreError, now};
 
+pub(crate) use controls::Heeded;
 pub(crate) use redirects::LONGEST_CHAIN;
 pub(crate) use sweeps::Sweeps;
 
@@ -88,13 +90,15 @@ pub(crate) struct Ledger {
     pub(crate) sweeps: Sweeps,
     /// Rows in `skips` by job and reason, as far as they were needed.
     pub(crate) kept_skips: HashMap<(JobId, i64), i64>,
+    /// What others did to jobs, as far as it was heeded.
+    pub(crate) heeded: Heeded,
 }
 
 /// What a transaction has done so far, for the counters and for those who wait for news.
 #[derive(Default)]
 pub(crate) struct Changes {
-    jobs: BTreeMap<JobId, counters::JobDelta>,
-    hosts: BTreeMap<HostId, counters::HostDelta>,
+    pub(crate) jobs: BTreeMap<JobId, counters::JobDelta>,
+    pub(crate) hosts: BTreeMap<HostId, counters::HostDelta>,
     ready: BTreeMap<(JobId, HostId), ReadyHost>,
     is_due_changed: bool,
     events: Vec<Event>,
@@ -117,9 +121,10 @@ pub(crate) async fn commit(
 ) -> Result<Vec<Event>, Trouble> {
     let mut changes = Changes::default();
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    guard::check_epoch(ledger.epoch, &mut transaction).await?;
+    let outside = guard::check_epoch(ledger.epoch, &mut transaction).await?;
+    controls::heed(outside, ledger, &mut transaction, &mut changes).await?;
     ledger.sweeps.begin_batch();
-    sweeps::go_on(ledger, &mut transaction, &mut changes).await?;
+    sweeps::go_on(&mut ledger.sweeps, &mut transaction, &mut changes).await?;
     let mut group = Group::default();
     for command in batch.drain(..) {
         if let Some(command) = group.take(command) {
@@ -167,6 +172,7 @@ impl Group {
             | Command::SkipRest { .. }
             | Command::FinishJob { .. }
             | Command::LoadHost(_)
+            | Command::Heed
             | Command::Close) => return Some(other),
         }
         None
@@ -216,16 +222,18 @@ async fn run_single(
         Command::LimitChanges(changes) => limits::keep(&changes, ledger.epoch, connection).await,
         Command::FailHost { host, jobs, cause } => {
             ledger.sweeps.fail_host(host, jobs, cause);
-            sweeps::go_on(ledger, connection, changes).await
+            sweeps::go_on(&mut ledger.sweeps, connection, changes).await
         }
         Command::SkipRest { job, reason } => {
             ledger.sweeps.skip_rest(job, reason);
-            sweeps::go_on(ledger, connection, changes).await
+            sweeps::go_on(&mut ledger.sweeps, connection, changes).await
         }
         Command::FinishJob { job } => rest::finish_job(job, connection, changes).await,
         Command::LoadHost(host) => hosts::load(host, connection, changes).await,
-        // The writer closes after the batch; gathered commands never come here.
-        Command::Close
+        // What others did is heeded with every batch; the writer closes after it; gathered commands never
+        // come here.
+        Command::Heed
+        | Command::Close
         | Command::Lease(_)
         | Command::Record(_)
         | Command::Refill(_)

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::guard::{InFlight, in_flight};
 use super::leases::land;
-use super::{Changes, Ledger, State, Trouble, bodies, links, redirects, skips};
+use super::{Changes, Ledger, State, Trouble, bodies, controls, links, redirects, skips};
 use crate::batch::{Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
 use crate::now;
 use crate::values::Shape;
@@ -42,7 +42,10 @@ pub(super) async fn record(
     // 1. Only what is in flight under this run counts, and only once.
     let mut open = in_flight(&records, ledger.epoch, connection).await?;
     let mut accepted = Vec::with_capacity(records.len());
-    for record in records {
+    for mut record in records {
+        if ledger.heeded.is_cancelled(record.job) {
+            controls::cancel(&mut record);
+        }
         let before = open.remove(&record.request);
         changes.events.push(Event::Recorded(Recorded {
             request: record.request,

@@ -19,7 +19,7 @@ macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            "request_id, job_id, host_id, priority, due_ms, depth, hops, attempts, deferrals, lost, url",
+            "request_id, job_id, host_id, priority, due_ms, depth, hops, attempts, deferrals, lost, earlier, url",
             $after
         )
     };
@@ -132,6 +132,12 @@ pub(super) async fn open_job(
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
+    // Its counts are told, though nothing has changed.
+    changes.jobs.entry(job).or_default();
+    if let Some(change) = ledger.heeded.takes_part(job) {
+        changes.events.push(Event::JobChanged(job, change));
+        return Ok(());
+    }
     ledger.jobs.insert(job);
     originals::open_job(job, ledger, connection).await?;
     let rows = sqlx::query(
@@ -143,8 +149,6 @@ pub(super) async fn open_job(
     .bind(job.0)
     .fetch_all(&mut *connection)
     .await?;
-    // Its counts are told, though nothing has changed.
-    changes.jobs.entry(job).or_default();
     for row in &rows {
         let host = HostId(row.get(0));
         let first = Position {
@@ -173,7 +177,7 @@ pub(super) fn parse_host(name: &str) -> Result<Host, StoreError> {
 }
 
 fn ready(row: &SqliteRow) -> Result<Ready, StoreError> {
-    let text: &str = row.get(10);
+    let text: &str = row.get(11);
     let url = CanonicalUrl::parse(text)
         .map_err(|error| StoreError::Unexpected(format!("{error}: {text}")))?;
     let request = RequestId(row.get(0));
@@ -191,6 +195,7 @@ fn ready(row: &SqliteRow) -> Result<Ready, StoreError> {
         charged: row.get(7),
         deferrals: row.get(8),
         lost: row.get(9),
+        earlier: row.get(10),
         url,
     })
 }

@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::leases::land;
 use super::{Changes, State, Trouble};
-use crate::batch::{Event, Skipped};
+use crate::batch::{Event, JobChange, Skipped};
 use crate::now;
 use crate::values::Shape;
 
@@ -65,17 +65,28 @@ pub(super) async fn skip(
     Ok(())
 }
 
-/// Marks a job as finished.
+/// Marks a job as finished, unless others gave it work meanwhile.
 pub(super) async fn finish_job(
     job: JobId,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    sqlx::query("UPDATE jobs SET state = 1, finished_ms = ? WHERE job_id = ? AND state = 0")
+    sqlx::query(FINISH)
         .bind(now().0)
         .bind(job.0)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    changes.events.push(Event::JobFinished(job));
+    let state: Option<i64> = sqlx::query_scalar("SELECT state FROM jobs WHERE job_id = ?")
+        .bind(job.0)
+        .fetch_optional(connection)
+        .await?;
+    changes.events.push(match state {
+        Some(0) => Event::JobChanged(job, JobChange::Reopened),
+        Some(_) | None => Event::JobFinished(job),
+    });
     Ok(())
 }
+
+/// Finishes a job of which nothing is open.
+pub(crate) const FINISH: &str = "UPDATE jobs SET state = 1, finished_ms = ?
+     WHERE job_id = ? AND state = 0 AND ready + waiting = 0";

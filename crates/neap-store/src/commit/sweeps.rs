@@ -11,7 +11,7 @@ use neap_core::scope::SkipReason;
 use neap_core::{HostId, JobId};
 use sqlx::SqliteConnection;
 
-use super::{Changes, Ledger, State, Trouble};
+use super::{Changes, State, Trouble};
 use crate::batch::Event;
 
 /// Rows that are ended in one transaction: some 50 ms, for which others wait.
@@ -49,7 +49,7 @@ impl Sweeps {
     }
 
     /// To be called once for each transaction.
-    pub(super) fn begin_batch(&mut self) {
+    pub(crate) fn begin_batch(&mut self) {
         self.left = SLICE;
     }
 
@@ -59,7 +59,7 @@ impl Sweeps {
     }
 
     /// Skips the open requests of a job.
-    pub(super) fn skip_rest(&mut self, job: JobId, reason: SkipReason) {
+    pub(crate) fn skip_rest(&mut self, job: JobId, reason: SkipReason) {
         self.push(End::Skipped { job, reason }, 0..=i64::MAX, &[job]);
     }
 
@@ -76,12 +76,12 @@ impl Sweeps {
 }
 
 /// Ends as many requests as this transaction may.
-pub(super) async fn go_on(
-    ledger: &mut Ledger,
+pub(crate) async fn go_on(
+    sweeps: &mut Sweeps,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    let Sweeps { waiting, left, .. } = &mut ledger.sweeps;
+    let Sweeps { waiting, left, .. } = sweeps;
     while *left > 0
         && let Some(sweep) = waiting.front_mut()
     {

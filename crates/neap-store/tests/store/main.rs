@@ -7,6 +7,7 @@ mod bodies;
 mod discovery;
 mod interleavings;
 mod opening;
+mod outside;
 mod people;
 mod queries;
 mod recovery;

@@ -175,6 +175,7 @@ async fn a_run_whose_process_is_gone_is_not_at_work() {
     assert_eq!(
         live,
         Liveness {
+            is_for_all: false,
             epoch: 1,
             is_running: !std::path::Path::new("/proc/self").exists(),
             ended: None

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use neap_core::UnixMs;
+use neap_core::{JobId, UnixMs};
 use neap_runner::{Ended, Pump, RunJob, RunOptions, RunReport, Stopper};
 use neap_store::{JobRow, RunLock, Settings, Store, Writer};
 
@@ -12,6 +12,15 @@ use crate::failure::Failure;
 use crate::screen::{self, number};
 use crate::signals::stop_on_signals;
 
+/// What a run works on.
+#[derive(Debug)]
+pub(crate) enum Jobs {
+    /// These and no others.
+    These(Vec<JobRow>),
+    /// These, and every other that comes while it goes on.
+    All(Vec<JobRow>),
+}
+
 /// Runs jobs of a store that is locked for it.
 ///
 /// # Errors
@@ -20,15 +29,21 @@ pub(crate) async fn crawl(
     global: &Global,
     store: &Store,
     lock: RunLock,
-    jobs: Vec<JobRow>,
+    jobs: Jobs,
     bounds: &Bounds,
 ) -> Result<Exit, Failure> {
+    let is_for_all = matches!(jobs, Jobs::All(_));
+    let (Jobs::These(jobs) | Jobs::All(jobs)) = jobs;
     let lookup = |name: &str| std::env::var(name).ok();
     for row in &jobs {
         neap_runner::check_headers(&row.spec, lookup)?;
     }
     let run_jobs = run_jobs(store, &jobs).await?;
-    let run = store.begin_run(&lock, now()).await?;
+    let run = if is_for_all {
+        store.begin_run_for_all(&lock, now()).await?
+    } else {
+        store.begin_run(&lock, now()).await?
+    };
     if run.recovered.lost > 0 {
         say!(
             "the last run ended without a word: {} in flight then {} asked again",
@@ -52,7 +67,7 @@ pub(crate) async fn crawl(
     let result = pump.run().await;
     shown.end().await;
     let report = result?;
-    let jobs = reread(store, &jobs).await?;
+    let jobs = reread(store, &report.jobs).await?;
     screen::summary(global, store.path(), &jobs, &report);
     let exit = exit_of(store, &jobs, &report).await?;
     drop(lock);
@@ -110,10 +125,10 @@ async fn run_jobs(store: &Store, jobs: &[JobRow]) -> Result<Vec<RunJob>, Failure
     Ok(run_jobs)
 }
 
-async fn reread(store: &Store, jobs: &[JobRow]) -> Result<Vec<JobRow>, Failure> {
+async fn reread(store: &Store, jobs: &[JobId]) -> Result<Vec<JobRow>, Failure> {
     let mut fresh = Vec::new();
-    for row in jobs {
-        fresh.push(store.job(row.job_id).await?);
+    for job in jobs {
+        fresh.push(store.job(*job).await?);
     }
     Ok(fresh)
 }

@@ -2,7 +2,7 @@
 
 use neap_store::Store;
 
-use super::crawl::{crawl, now};
+use super::crawl::{Jobs, crawl, now};
 use super::place::{created, store_of};
 use super::submit::take_in;
 use crate::cli::{Bounds, Global};
@@ -31,7 +31,7 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
     let lock = store.lock(now()).await?;
     // Always a new round: the shop of the last demo is closed.
     let row = take_in(&store, &file, true).await?;
-    let exit = crawl(global, &store, lock, vec![row], bounds).await?;
+    let exit = crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await?;
     say!(
         "\nThe shop answered 502 to {} requests. Ask the store what happened:\n{}",
         shop.refused(),

@@ -1,15 +1,19 @@
 //! What does each command do?
 
 mod body;
+mod cancel;
 mod check;
 mod crawl;
 mod demo;
 mod explain;
 mod help;
 mod hosts;
+mod pause;
 mod place;
 mod resume;
+mod retry;
 mod run;
+mod skip;
 mod status;
 mod submit;
 mod tables;
@@ -40,6 +44,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
             bounds,
         } => run::run(&global, &job, &overrides.set, fresh, &bounds).await,
         Command::Resume { job, bounds } => resume::resume(&global, job.as_deref(), &bounds).await,
+        Command::Pause { job } => pause::pause(&global, &job).await,
+        Command::Continue { job } => pause::continue_job(&global, &job).await,
+        Command::Cancel { job } => cancel::cancel(&global, &job).await,
+        Command::Retry { job, failed } => retry::retry(&global, &job, &failed).await,
+        Command::Skip { job, open } => skip::skip(&global, &job, &open).await,
         Command::Status { job, output } => {
             status::status(&global, job.as_deref(), output.format).await
         }

@@ -2,9 +2,9 @@
 
 use neap_store::{JobRow, JobState, Store};
 
-use super::crawl::{crawl, now};
+use super::crawl::{Jobs, crawl, now};
 use super::place::{Meant, existing, meant, store_of};
-use super::run::no_such_job;
+use super::run::{no_such_job, refuse_paused};
 use crate::cli::{Bounds, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -25,11 +25,15 @@ pub(crate) async fn resume(
     };
     let store = existing(&path).await?;
     let lock = store.lock(now()).await?;
-    let jobs = unfinished(&store, name.as_deref()).await?;
-    if jobs.is_empty() {
+    let jobs = match &name {
+        None => Jobs::All(all(&store).await?),
+        Some(name) => Jobs::These(one(&store, name).await?),
+    };
+    let (Jobs::These(rows) | Jobs::All(rows)) = &jobs;
+    if rows.is_empty() {
         let what = name.unwrap_or_else(|| "every job".to_owned());
         say!(
-            "nothing to resume: {what} in {} is finished",
+            "nothing to resume: {what} in {} is finished or paused",
             store.path().display()
         );
         return Ok(exit::DONE);
@@ -37,16 +41,21 @@ pub(crate) async fn resume(
     crawl(global, &store, lock, jobs, bounds).await
 }
 
-async fn unfinished(store: &Store, name: Option<&str>) -> Result<Vec<JobRow>, Failure> {
-    match name {
-        None => Ok(store.unfinished_jobs().await?),
-        Some(name) => {
-            let row = store.latest_round(name).await?;
-            let row = row.ok_or_else(|| no_such_job(name, store))?;
-            Ok(Some(row)
-                .filter(|row| row.state == JobState::Unfinished)
-                .into_iter()
-                .collect())
+/// Every job that can be gone on with; tells which are left out.
+async fn all(store: &Store) -> Result<Vec<JobRow>, Failure> {
+    for row in store.jobs().await? {
+        if row.state == JobState::Paused {
+            let name = &row.name;
+            say!("{name} is paused and left out; `neap continue {name}` lets it go on");
         }
     }
+    Ok(store.unfinished_jobs().await?)
+}
+
+async fn one(store: &Store, name: &str) -> Result<Vec<JobRow>, Failure> {
+    let row = store.latest_round(name).await?;
+    let row = row.ok_or_else(|| no_such_job(name, store))?;
+    refuse_paused(&row)?;
+    let is_open = row.state.is_open();
+    Ok(Some(row).filter(|_| is_open).into_iter().collect())
 }

@@ -1,8 +1,8 @@
 //! `neap run`: submit and crawl, or go on where the last run stopped.
 
-use neap_store::{JobState, Store};
+use neap_store::{JobRow, JobState, Store};
 
-use super::crawl::{crawl, now};
+use super::crawl::{Jobs, crawl, now};
 use super::place::{Meant, created, existing, meant, store_of};
 use super::submit::take_in;
 use crate::cli::{Bounds, Global};
@@ -27,26 +27,41 @@ pub(crate) async fn run(
             let store = created(&store_of(global, Some(&file))).await?;
             let lock = store.lock(now()).await?;
             let row = take_in(&store, &file, fresh).await?;
-            crawl(global, &store, lock, vec![row], bounds).await
+            refuse_paused(&row)?;
+            crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await
         }
         Meant::Name(name) => {
             let store = existing(&store_of(global, None)).await?;
             let lock = store.lock(now()).await?;
             let row = store.latest_round(&name).await?;
             let row = row.ok_or_else(|| no_such_job(&name, &store))?;
-            if row.state == JobState::Finished || fresh {
+            if fresh || !row.state.is_open() {
+                let state = if fresh {
+                    "in the store"
+                } else {
+                    row.state.as_str()
+                };
                 return Err(Failure::usage(
-                    format!(
-                        "round {} of {name} is {}",
-                        row.round,
-                        if fresh { "in the store" } else { "finished" }
-                    ),
+                    format!("round {} of {name} is {state}", row.round),
                     "a new round needs its input again: `neap run` with the job file",
                 ));
             }
-            crawl(global, &store, lock, vec![row], bounds).await
+            refuse_paused(&row)?;
+            crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await
         }
     }
+}
+
+/// Refuses to work on a job that is paused.
+pub(super) fn refuse_paused(row: &JobRow) -> Result<(), Failure> {
+    if row.state != JobState::Paused {
+        return Ok(());
+    }
+    let name = &row.name;
+    Err(Failure::usage(
+        format!("{name} (round {}) is paused", row.round),
+        format!("`neap continue {name}` lets it go on; then run this again"),
+    ))
 }
 
 /// A name that means no job here.

@@ -1,6 +1,6 @@
 //! `neap status`: which jobs are there, and how far are they?
 
-use neap_store::{JobRow, JobState};
+use neap_store::JobRow;
 
 use super::place::{Meant, meant, reader_at, store_of};
 use super::tables::print_rows;
@@ -68,15 +68,10 @@ fn row(job: &JobRow) -> Vec<Value> {
     let counts = &job.counts;
     let whole = |n: u64| Value::Integer(n.try_into().unwrap_or(i64::MAX));
     let time = |at| Value::Text(neap_store::rfc3339(at));
-    let state = match job.state {
-        JobState::Unfinished => "unfinished",
-        JobState::Finished => "finished",
-        JobState::Replaced => "replaced",
-    };
     vec![
         Value::Text(job.name.clone()),
         whole(u64::from(job.round)),
-        Value::Text(state.to_owned()),
+        Value::Text(job.state.as_str().to_owned()),
         whole(counts.pages),
         whole(counts.done),
         whole(counts.failed),

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use neap_core::CanonicalUrl;
-use neap_store::{JobRow, JobState, Store, Submission};
+use neap_store::{JobRow, Store, Submission};
 
 use super::place::{created, store_of};
 use crate::cli::Global;
@@ -47,7 +47,7 @@ pub(crate) async fn submit(
 /// written; the store is as it was.
 pub(crate) async fn take_in(store: &Store, file: &JobFile, fresh: bool) -> Result<JobRow, Failure> {
     let last = store.latest_round(&file.job.name).await?;
-    let row = match last.filter(|row| row.state == JobState::Unfinished && !fresh) {
+    let row = match last.filter(|row| row.state.is_open() && !fresh) {
         Some(row) => go_on(store, file, &row).await?,
         None => start(store, file).await?,
     };

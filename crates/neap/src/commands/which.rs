@@ -39,6 +39,18 @@ pub(super) async fn host(reader: &Reader, text: &str) -> Result<HostSummary, Fai
     }
 }
 
+/// The exact names of the hosts that a person means.
+///
+/// # Errors
+/// As [`host`], for the first that is none.
+pub(super) async fn hosts(reader: &Reader, texts: &[String]) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::with_capacity(texts.len());
+    for text in texts {
+        names.push(host(reader, text).await?.name);
+    }
+    Ok(names)
+}
+
 /// The hosts that a text may mean.
 async fn candidates(reader: &Reader, text: &str) -> Result<Vec<String>, Failure> {
     let is_whole = text.contains("://");

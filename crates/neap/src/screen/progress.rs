@@ -78,6 +78,9 @@ async fn bar(title: String, mut progress: watch::Receiver<Progress>) {
         if let Some(standstill) = &now.standstill {
             message.push_str(&format!("\n {}", standstill_line(standstill)));
         }
+        if let Some(line) = paused_line(&now) {
+            message.push_str(&format!("\n {line}"));
+        }
         for host in now.hosts.iter().take(HOSTS_SHOWN) {
             message.push_str(&format!("\n {}", host_line(host)));
         }
@@ -95,7 +98,9 @@ async fn lines(title: String, mut progress: watch::Receiver<Progress>) {
         }
         next += LINE_EVERY;
         let held = now.hosts.first().filter(|host| host.state != State::Steady);
+        let paused = paused_line(&now);
         let held = match (&now.standstill, held) {
+            _ if paused.is_some() => format!("  {}", paused.unwrap_or_default()),
             (Some(standstill), _) => format!("  {}", standstill_line(standstill)),
             (None, Some(host)) => format!("  {}", host_line(host)),
             (None, None) => String::new(),
@@ -117,6 +122,7 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
             "done": now.closed, "total": now.known, "rate": rate(&now),
             "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
             "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes,
+            "paused": now.paused,
             "standstill": now.standstill.as_ref().map(standstill_line),
         });
         say!("{event}");
@@ -172,6 +178,13 @@ fn standstill_line(standstill: &Standstill) -> String {
         Wake::Host(_, Hold::Pace | Hold::Budget) => held(format!("next request to {host}")),
         Wake::RetryDue => format!("every request waits to be asked again: the next one in {wait}"),
     }
+}
+
+/// That the run does nothing since its jobs are paused: `paused: prices; neap continue prices goes on`.
+fn paused_line(now: &Progress) -> Option<String> {
+    let first = now.paused.first()?;
+    let names = now.paused.join(", ");
+    Some(format!("paused: {names}; `neap continue {first}` goes on"))
 }
 
 /// Exchanges a second, over the whole run.

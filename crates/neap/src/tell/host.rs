@@ -263,6 +263,7 @@ pub(super) mod tests {
         Now {
             at: NOON,
             live: Liveness {
+                is_for_all: false,
                 epoch: 3,
                 is_running,
                 ended: None,

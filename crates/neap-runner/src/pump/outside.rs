@@ -1,0 +1,115 @@
+//! What did others do to the jobs of the run, and what follows from it?
+//!
+//! Jobs are paused, continued, cancelled and submitted by other processes, in the store. What they decided
+//! holds there already; here the scheduler learns of it.
+
+use std::sync::Arc;
+
+use neap_core::JobId;
+use neap_core::scheduler::JobSettings;
+use neap_core::scope::SkipReason;
+use neap_store::{Command, FoundJob, JobChange};
+use tracing::{info, warn};
+
+use super::{Pump, RunError};
+use crate::jobs::{JobContext, RunJob};
+
+impl Pump {
+    pub(super) async fn hear_change(
+        &mut self,
+        job: JobId,
+        change: JobChange,
+    ) -> Result<(), RunError> {
+        let Some(context) = self.jobs.get(&job).cloned() else {
+            return Ok(());
+        };
+        let desk = Arc::clone(&self.shop.desk);
+        info!(job = context.job.name, ?change, "others changed a job");
+        match change {
+            JobChange::Paused => {
+                self.paused.insert(job);
+                desk.state().scheduler.pause_job(job);
+                Ok(())
+            }
+            JobChange::Continued => {
+                self.paused.remove(&job);
+                desk.state().scheduler.continue_job(job);
+                self.send(Command::OpenJob(job)).await
+            }
+            JobChange::Cancelled => {
+                self.paused.remove(&job);
+                desk.state().scheduler.remove_job(job);
+                let reason = SkipReason::Cancelled;
+                self.send(Command::SkipRest { job, reason }).await
+            }
+            JobChange::Replaced => {
+                self.paused.remove(&job);
+                desk.state().scheduler.remove_job(job);
+                // Its requests stay open for ever; the run has nothing more to do with them.
+                self.finishing.insert(job);
+                self.finished.insert(job);
+                Ok(())
+            }
+            JobChange::Reopened => {
+                self.finishing.remove(&job);
+                if self.finished.remove(&job) {
+                    let pages = self.counts.get(&job).map_or(0, |counts| counts.pages);
+                    let settings = JobSettings::of(&context.job, pages);
+                    desk.state().scheduler.add_job(job, settings);
+                }
+                self.send(Command::OpenJob(job)).await
+            }
+        }
+    }
+
+    /// Takes up a job that was submitted or continued while the run goes on. One that cannot be run is left
+    /// for another run, which says why.
+    pub(super) async fn take_up(&mut self, found: FoundJob) -> Result<(), RunError> {
+        let FoundJob { row, input_hosts } = found;
+        let (id, name) = (row.job_id, row.name.clone());
+        if self.jobs.contains_key(&id) {
+            return Ok(());
+        }
+        let (pages, concurrency) = (row.counts.pages, row.spec.limits.concurrency);
+        let settings = JobSettings::of(&row.spec, pages);
+        let job = RunJob {
+            id,
+            job: row.spec,
+            scope_roots: row.scope_roots,
+            input_hosts,
+            pages,
+        };
+        let context = match JobContext::new(job, &self.memory, &*self.lookup.0) {
+            Ok(context) => context,
+            Err(error) => {
+                warn!(job = name, %error, "a job that was found cannot be run");
+                return Ok(());
+            }
+        };
+        info!(job = name, "a job was found and is taken up");
+        self.jobs.insert(id, Arc::new(context));
+        {
+            let scheduler = &mut self.shop.desk.state().scheduler;
+            scheduler.raise_concurrency(concurrency);
+            scheduler.add_job(id, settings);
+        }
+        self.send(Command::OpenJob(id)).await
+    }
+
+    /// The jobs that are worked on, those that are paused left out.
+    pub(super) fn unpaused(&self) -> Vec<JobId> {
+        let jobs = self.jobs.keys().copied();
+        jobs.filter(|job| !self.paused.contains(job)).collect()
+    }
+
+    /// The names of paused jobs, if nothing else is left to do.
+    pub(super) fn waits_for(&self) -> Vec<String> {
+        let left = |job: &&JobId| !self.finished.contains(job);
+        let is_paused = |job: &JobId| self.paused.contains(job);
+        if !self.jobs.keys().filter(left).all(is_paused) {
+            return Vec::new();
+        }
+        let names = self.paused.iter().filter_map(|job| self.jobs.get(job));
+        names.map(|context| context.job.name.clone()).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! What may others than the run change, while it goes on?
+//!
+//! Jobs and requests that are not in flight, in short transactions of their own. Each counts itself in
+//! `controls`, by which the run hears of it; what is in flight under the run stays the run's.
+//!
+//! Neither side starves the other. SQLite lets one write at a time and has the others ask again, at longer
+//! and longer intervals: who writes without a pause is hardly ever caught between two transactions. So
+//! others ask every millisecond and rest after each of theirs for as long as it took; the run's writer
+//! leaves a gap after each batch while it sees others at work.
+
+mod jobs;
+mod requests;
+mod select;
+
+pub use select::Chosen;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::{Store, StoreError};
+
+/// How often it is asked whether the store can be written now.
+const ASK_EVERY: Duration = Duration::from_millis(1);
+/// How long it is asked: as long as a connection waits anyway.
+const ASK_FOR: Duration = Duration::from_secs(60);
+/// Longest rest after a transaction.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
+/// A connection for short transactions beside a run.
+pub(crate) struct Outside {
+    connection: SqliteConnection,
+    path: PathBuf,
+    began: Instant,
+}
+
+impl Store {
+    /// Opens a connection for short transactions beside a run.
+    pub(crate) async fn outside(&self) -> Result<Outside, StoreError> {
+        let mut connection = self.connect().await?;
+        sqlx::query("PRAGMA busy_timeout = 0")
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::sql(self.path()))?;
+        Ok(Outside {
+            connection,
+            path: self.path().to_owned(),
+            began: Instant::now(),
+        })
+    }
+}
+
+impl Outside {
+    /// Begins a transaction. It ends with [`Outside::commit`], or undone with the connection.
+    pub(crate) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let asked = Instant::now();
+        loop {
+            let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection);
+            match begun.await {
+                Ok(_) => break,
+                Err(error) if is_busy(&error) && asked.elapsed() < ASK_FOR => {
+                    tokio::time::sleep(ASK_EVERY).await;
+                }
+                Err(error) => return Err(StoreError::sql(&self.path)(error)),
+            }
+        }
+        self.began = Instant::now();
+        Ok(&mut self.connection)
+    }
+
+    /// The connection, within a transaction.
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    /// Commits and lets the run know.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        let sql = "UPDATE controls SET changes = changes + 1; COMMIT";
+        let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
+        done.map(drop).map_err(StoreError::sql(&self.path))
+    }
+
+    /// Leaves the store to the run for as long as the last transaction took.
+    pub(crate) async fn rest(&self) {
+        tokio::time::sleep(self.began.elapsed().min(LONGEST_REST)).await;
+    }
+
+    /// Gives the connection up.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        let path = self.path;
+        self.connection
+            .close()
+            .await
+            .map_err(StoreError::sql(&path))
+    }
+
+    /// What SQLite said, as an error of this store.
+    pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
+        StoreError::sql(&self.path)(error)
+    }
+}
+
+/// Whether another connection writes, <https://sqlite.org/rescode.html#busy>.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}

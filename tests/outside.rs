@@ -1,0 +1,247 @@
+//! Can a crawl be steered from another terminal, and does it hold whatever happens?
+
+use std::time::Duration;
+
+use neap_testkit::{Reply, Site, Tree};
+use nix::sys::signal::Signal;
+
+use crate::support::{Place, site_job, with_status};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn slow(tree: &Tree) -> Site {
+    Site::builder()
+        .tree(tree.clone())
+        .latency(Duration::from_millis(20))
+        .start()
+}
+
+#[test]
+fn a_job_is_paused_and_continued_while_its_run_goes_on() {
+    let tree = Tree::new(150, 4, 500);
+    let site = slow(&tree);
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 4\n"),
+    );
+    let mut run = place.start(&["run", "site.toml", "--progress", "json"]);
+    site.wait_answered(20, PATIENCE).unwrap();
+    let said = place.neap(&["pause", "site"]).expect(0);
+    assert!(said.err.contains("`neap continue site`"), "{}", said.err);
+    run.hear("\"paused\":[\"site\"]");
+    let state = place.query("SELECT state_name, ready > 0 AS is_open FROM jobs");
+    assert_eq!(state[0]["state_name"], "paused");
+    assert_eq!(
+        state[0]["is_open"], 1,
+        "all was fetched before it was paused"
+    );
+    place.neap(&["pause", "site"]).expect(0);
+    place.neap(&["continue", "site.toml"]).expect(0);
+    run.wait().expect(0);
+    assert_eq!(
+        with_status(&place.results(), 200),
+        tree.urls(&site.base_url())
+    );
+    for path in tree.paths() {
+        assert_eq!(site.count(&path), 1, "{path} was asked for again");
+    }
+    place.check_invariants();
+    let said = place.neap(&["continue", "site"]).expect(0);
+    assert!(said.err.contains("is finished"), "{}", said.err);
+}
+
+#[test]
+fn a_pause_outlives_the_run_and_is_told_to_the_next() {
+    let tree = Tree::new(100, 4, 500);
+    let site = slow(&tree);
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 4\n"),
+    );
+    let mut run = place.start(&["run", "site.toml", "--progress", "json"]);
+    site.wait_answered(10, PATIENCE).unwrap();
+    place.neap(&["pause", "site"]).expect(0);
+    run.hear("\"paused\":[\"site\"]");
+    run.signal(Signal::SIGINT);
+    run.wait().expect(7);
+    let asked = site.asked();
+    let said = place.neap(&["resume"]).expect(0);
+    assert!(said.err.contains("site is paused"), "{}", said.err);
+    for command in [["resume", "site"], ["run", "site"], ["run", "site.toml"]] {
+        let said = place.neap(&command).expect(2);
+        assert!(said.err.contains("neap continue site"), "{}", said.err);
+    }
+    assert_eq!(site.asked(), asked);
+    place.neap(&["continue", "site"]).expect(0);
+    place.neap(&["resume"]).expect(0);
+    assert_eq!(place.results().len(), tree.paths().count());
+    place.check_invariants();
+}
+
+#[test]
+fn a_cancelled_job_ends_under_its_run_and_stays_ended() {
+    let tree = Tree::new(150, 4, 500);
+    let site = slow(&tree);
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 4\n"),
+    );
+    let run = place.start(&["run", "site.toml"]);
+    site.wait_answered(20, PATIENCE).unwrap();
+    place.neap(&["cancel", "site"]).expect(0);
+    run.wait().expect(0);
+    let answered = place.results().len();
+    assert!((20..150).contains(&answered), "{answered} pages");
+    let jobs = place.query("SELECT state_name, ready + waiting AS open, skipped FROM jobs");
+    assert_eq!(jobs[0]["state_name"], "cancelled");
+    assert_eq!(jobs[0]["open"], 0);
+    assert!(place.number("SELECT count(*) FROM skipped WHERE reason = 'cancelled'") > 0);
+    place.check_invariants();
+    let said = place.neap(&["resume"]).expect(0);
+    assert!(said.err.contains("nothing to resume"), "{}", said.err);
+    place.neap(&["retry", "site"]).expect(2);
+    let said = place.neap(&["cancel", "site"]).expect(0);
+    assert!(said.err.contains("is cancelled"), "{}", said.err);
+    // Its file starts a new round.
+    place.neap(&["run", "site.toml"]).expect(0);
+    assert_eq!(place.number("SELECT pages FROM jobs WHERE round = 2"), 150);
+}
+
+#[test]
+fn a_job_is_cancelled_without_a_run_even_after_a_crash() {
+    let tree = Tree::new(100, 4, 500);
+    let site = slow(&tree);
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 4\n"),
+    );
+    let run = place.start(&["run", "site.toml"]);
+    site.wait_answered(10, PATIENCE).unwrap();
+    run.kill();
+    let said = place.neap(&["cancel", "site"]).expect(0);
+    assert!(said.err.contains("skipped"), "{}", said.err);
+    assert_eq!(place.number("SELECT ready + waiting FROM jobs"), 0);
+    place.check_invariants();
+    let said = place.neap(&["resume"]).expect(0);
+    assert!(said.err.contains("nothing to resume"), "{}", said.err);
+}
+
+#[test]
+fn what_failed_is_retried_and_its_result_replaced() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", ["/a", "/b", "/c"]))
+        .page("/a", Reply::status(500))
+        .page("/b", Reply::status(403))
+        .page("/c", Reply::status(404))
+        .start();
+    let place = Place::new();
+    let job = site_job(&site.url("/"), "[retry]\nattempts = 2\nbase = \"1ms\"\n");
+    place.write("site.toml", &job);
+    place.neap(&["run", "site.toml"]).expect(0);
+    let failed = "SELECT count(*) FROM failures";
+    assert_eq!(place.number(failed), 2);
+    let said = place.neap(&["retry", "site", "--status", "404"]).expect(0);
+    assert!(said.err.contains("nothing to retry"), "{}", said.err);
+    for bad in [
+        vec!["retry", "site", "--where", "nonsense > 1"],
+        vec!["retry", "site", "--where", "1; DELETE FROM requests"],
+        vec!["retry", "site", "--host", "elsewhere.example"],
+        vec!["retry", "other"],
+        vec!["skip", "site"],
+    ] {
+        place.neap(&bad).expect(2);
+    }
+    assert_eq!(place.number(failed), 2, "what is wrong changes nothing");
+
+    site.set_page("/a", Reply::html("a", [""; 0]));
+    site.set_page("/b", Reply::html("b", ["/d"]));
+    site.set_page("/d", Reply::html("d", [""; 0]));
+    let said = place
+        .neap(&["retry", "site", "--where", "status = 403"])
+        .expect(0);
+    assert!(
+        said.err.contains("1 request is asked again"),
+        "{}",
+        said.err
+    );
+    assert_eq!(place.number("SELECT ready FROM jobs"), 1);
+    place.neap(&["resume", "site"]).expect(0);
+    assert_eq!(place.number(failed), 1);
+    place
+        .neap(&["retry", "site.toml", "--cause", "http_500"])
+        .expect(0);
+    place.neap(&["resume"]).expect(0);
+    assert_eq!(place.number(failed), 0);
+    let base = site.base_url();
+    let results = place.results();
+    assert_eq!(results.len(), 5, "{results:?}");
+    assert_eq!(results[&format!("{base}/b")], 200);
+    let attempts = place.query(
+        "SELECT number FROM attempts JOIN requests USING (request_id) WHERE url LIKE '%/a' ORDER BY 1",
+    );
+    let numbers: Vec<_> = attempts.iter().map(|row| row["number"].as_i64()).collect();
+    assert_eq!(numbers, [Some(1), Some(2), Some(3)]);
+    assert_eq!(
+        place.number("SELECT count(*) FROM jobs"),
+        1,
+        "the same round"
+    );
+    let body = place.neap(&["body", &format!("{base}/b")]).expect(0);
+    assert!(body.out.contains("/d"), "{}", body.out);
+    place.check_invariants();
+}
+
+#[test]
+fn a_host_that_was_given_up_is_tried_again_by_a_retry() {
+    let site = Site::builder().tree(Tree::new(20, 4, 300)).start();
+    site.outage_now(Reply::status(502));
+    let place = Place::new();
+    let more = "[adaptive]\ngive_up_after = \"1s\"\n[retry]\nattempts = 100\nbase = \"50ms\"\nmax = \"100ms\"\n[robots]\nmode = \"off\"\n";
+    place.write("site.toml", &site_job(&site.url("/"), more));
+    place.neap(&["run", "site.toml"]).expect(3);
+    assert_eq!(
+        place.number("SELECT count(*) FROM failures WHERE cause = 'host_given_up'"),
+        1
+    );
+    site.recover();
+    place
+        .neap(&["retry", "site", "--cause", "host_given_up"])
+        .expect(0);
+    place.neap(&["resume"]).expect(0);
+    assert_eq!(place.results().len(), 20);
+    place.check_invariants();
+}
+
+#[test]
+fn what_is_still_to_be_asked_for_is_skipped_by_hand() {
+    let tree = Tree::new(120, 4, 500);
+    let site = slow(&tree);
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 2\n"),
+    );
+    place.neap(&["run", "site.toml", "--limit", "10"]).expect(5);
+    let open = place.query("SELECT url FROM open_requests ORDER BY request_id");
+    let first = open[0]["url"].as_str().unwrap();
+    let said = place.neap(&["skip", "site", "--url", first]).expect(0);
+    assert!(said.err.contains("1 request skipped"), "{}", said.err);
+    let run = place.start(&["resume"]);
+    site.wait_answered(20, PATIENCE).unwrap();
+    place
+        .neap(&["skip", "site", "--host", &site.base_url()])
+        .expect(0);
+    place.neap(&["skip", "site", "--where", "1"]).expect(0);
+    run.wait().expect(0);
+    let by_hand = place.query("SELECT url FROM skipped WHERE reason = 'by_hand'");
+    assert!(by_hand.iter().any(|row| row["url"] == first), "{by_hand:?}");
+    for row in &by_hand {
+        let path = row["url"].as_str().unwrap().replace(&site.base_url(), "");
+        assert_eq!(site.count(&path), 0, "{path} was asked for");
+    }
+    place.check_invariants();
+}
