@@ -410,7 +410,7 @@ mod tests {
     use super::*;
     use crate::CanonicalUrl;
     use crate::job::LimitKey;
-    use crate::limiter::{Reason, Signal, SignalKind};
+    use crate::limiter::{HostLimiter, Reason, Signal, SignalKind};
     use crate::scheduler::{JobSettings, MAX_CHANGES, Position, Refill, Wake};
     use crate::{Host, UnixMs};
 
@@ -690,6 +690,19 @@ mod tests {
         assert!(refill.after < row(JOB, HOST, 1).position);
         bring(&mut scheduler, &refill, 1..2);
         assert!(scheduler.poll_dispatch(Time::ZERO).is_some());
+    }
+
+    #[test]
+    fn what_a_host_takes_in_tables() {
+        let sizes = [
+            ("limiter", size_of::<HostLimiter>()),
+            ("door", size_of::<Door>()),
+            ("host", size_of::<HostEntry>()),
+            ("lane", size_of::<Lane>()),
+        ];
+        println!("bytes: {sizes:?}");
+        let entry: usize = sizes[1..3].iter().map(|(_, bytes)| bytes).sum();
+        assert!(entry < 1000, "{sizes:?}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ usage: site [options]        serves a generated site until it is killed
   --hosts N        hosts, 127.0.0.1 and on; 1 to 254 (1)
   --port N         port of all hosts; 0 is a free one (0)
   --latency-ms N   service time of each page in milliseconds (0)
+  --workers N      pages of a host that are served at once, the others queue; 0 is no bound (0)
   --list FILE      writes the URLs of all pages of all hosts, host by host in turn
 Prints the URL of each host on a line of its own.";
 
@@ -29,6 +30,7 @@ struct Options {
     hosts: usize,
     port: u16,
     latency: Duration,
+    workers: usize,
     list: Option<String>,
 }
 
@@ -57,6 +59,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         hosts: 1,
         port: 0,
         latency: Duration::ZERO,
+        workers: 0,
         list: None,
     };
     while let Some(name) = args.next() {
@@ -70,6 +73,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--latency-ms" => {
                 options.latency = Duration::from_millis(number(&name, &value, 0, u64::MAX)?);
             }
+            "--workers" => options.workers = number(&name, &value, 0, usize::MAX)?,
             "--list" => options.list = Some(value),
             _ => return Err(format!("{name} is not an option")),
         }
@@ -96,6 +100,9 @@ fn run(options: &Options) -> io::Result<()> {
         .latency(options.latency)
         .port(options.port)
         .without_log();
+    if options.workers > 0 {
+        builder = builder.workers(options.workers);
+    }
     for host in 1..=options.hosts {
         builder = builder.bind(&format!("127.0.0.{host}"));
     }
