@@ -330,6 +330,8 @@ pub struct Keep {
     /// Bytes after which a new segment file is begun, 64 KiB to 1 TiB; of several jobs in one run the
     /// smallest holds. Default: 1 GiB, as WARC 1.1 (annex C) advises.
     pub segment_size: u64,
+    /// What a power cut may take. Default: `full`, nothing that was recorded.
+    pub durability: Durability,
 }
 
 impl Default for Keep {
@@ -339,8 +341,20 @@ impl Default for Keep {
             bodies: Bodies::All,
             metadata: true,
             segment_size: 1 << 30,
+            durability: Durability::Full,
         }
     }
+}
+
+/// What a power cut may take. A killed process loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Nothing: every commit is flushed to the disk before it counts.
+    Full,
+    /// The newest commits, and with them the pages of which they told; they are asked for again. What
+    /// is left is whole.
+    Normal,
 }
 
 /// Which bodies are kept.

@@ -24,7 +24,7 @@ pub(crate) struct Checkpointer {
 enum State {
     Idle(SqliteConnection),
     Busy(JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>),
-    /// The connection is lost; the log grows until the end of the run.
+    /// A checkpoint failed, and with it the run.
     Gone,
 }
 
@@ -53,73 +53,74 @@ impl Checkpointer {
 
     /// To be called between batches, with the commands of the last one: starts a checkpoint if the log is
     /// long, and notes the end of one.
-    pub(crate) async fn tick(&mut self, commands: usize) {
+    ///
+    /// # Errors
+    /// The disk failed. What is in the log may be flushed no more, so that nothing may be added to it.
+    pub(crate) async fn tick(&mut self, commands: usize) -> Result<(), sqlx::Error> {
         if !self.interval.is_over(commands) && matches!(self.state, State::Idle(_)) {
-            return;
+            return Ok(());
         }
         self.state = match std::mem::replace(&mut self.state, State::Gone) {
-            State::Busy(job) if job.is_finished() => self.finish(job).await,
-            State::Idle(mut connection) => match log_pages(&mut connection).await {
-                Ok(pages) if pages >= self.due_at_pages => State::Busy(tokio::spawn(async move {
-                    let progress =
-                        checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
-                    (connection, progress)
-                })),
-                Ok(_) => State::Idle(connection),
-                Err(error) => {
-                    tracing::warn!(%error, "the length of the write-ahead log cannot be read");
-                    State::Gone
+            State::Busy(job) if job.is_finished() => self.finish(job).await?,
+            State::Idle(mut connection) => {
+                if log_pages(&mut connection).await? >= self.due_at_pages {
+                    State::Busy(tokio::spawn(async move {
+                        let progress =
+                            checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+                        (connection, progress)
+                    }))
+                } else {
+                    State::Idle(connection)
                 }
-            },
+            }
             state @ (State::Busy(_) | State::Gone) => state,
         };
+        Ok(())
     }
 
     /// Waits for a running checkpoint and gives the connection up.
-    pub(crate) async fn stop(self) {
+    ///
+    /// # Errors
+    /// As [`Checkpointer::tick`].
+    pub(crate) async fn stop(self) -> Result<(), sqlx::Error> {
         match self.state {
-            State::Idle(connection) => drop(connection),
-            State::Busy(job) => drop(job.await),
-            State::Gone => {}
+            State::Busy(job) => match job.await {
+                Ok((_, Err(error))) => Err(error),
+                Ok((_, Ok(_))) | Err(_) => Ok(()),
+            },
+            State::Idle(_) | State::Gone => Ok(()),
         }
     }
 
     async fn finish(
         &mut self,
         job: JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>,
-    ) -> State {
+    ) -> Result<State, sqlx::Error> {
         let Ok((mut connection, beside)) = job.await else {
-            return State::Gone;
+            return Ok(State::Gone);
         };
+        beside?;
         // What was written meanwhile is not in it yet, and the log starts over only when all of it is. That
         // little is done now, while nobody writes.
-        let progress = match beside {
-            Ok(_) => checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await,
-            Err(error) => Err(error),
+        let Progress {
+            log_pages,
+            done_pages,
+        } = checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+        tracing::debug!(log_pages, done_pages, "checkpoint");
+        // What is done is overwritten from the start; what is not waits for a reader to end.
+        let left = log_pages.saturating_sub(done_pages);
+        self.due_at_pages = if left == 0 {
+            self.limit_pages
+        } else {
+            log_pages + self.limit_pages
         };
-        match progress {
-            Ok(Progress {
-                log_pages,
-                done_pages,
-            }) => {
-                tracing::debug!(log_pages, done_pages, "checkpoint");
-                // What is done is overwritten from the start; what is not waits for a reader to end.
-                let left = log_pages.saturating_sub(done_pages);
-                self.due_at_pages = if left == 0 {
-                    self.limit_pages
-                } else {
-                    log_pages + self.limit_pages
-                };
-                if left > self.limit_pages {
-                    tracing::warn!(
-                        left,
-                        "a reader keeps the write-ahead log from being emptied"
-                    );
-                }
-            }
-            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+        if left > self.limit_pages {
+            tracing::warn!(
+                left,
+                "a reader keeps the write-ahead log from being emptied"
+            );
         }
-        State::Idle(connection)
+        Ok(State::Idle(connection))
     }
 }
 
@@ -148,6 +149,12 @@ impl Interval {
         }
         is_over
     }
+}
+
+/// Moves what the log holds into the database, as far as no reader needs it there.
+pub(crate) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+    Ok(())
 }
 
 /// Empties the log; whether nobody kept it from being emptied.

@@ -96,8 +96,44 @@ pub enum StoreError {
     #[error("{0}")]
     BadQuery(String),
     /// There is no room left.
-    #[error("no space left for the store {}", path.display())]
+    #[error("no space left for {}", path.display())]
     Full {
+        /// The store or the segment file.
+        path: PathBuf,
+    },
+    /// The disk refused to do something for the store. What was done before it is whole.
+    #[error("the disk failed: {} (SQLite error {code}: {what})", path.display())]
+    Disk {
+        /// The store.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// SQLite's extended result code.
+        code: i32,
+    },
+    /// The store, or the directory it lies in, may not be written.
+    #[error("{} cannot be written: it, its directory or its disk is read-only", path.display())]
+    ReadOnly {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store is there and cannot be opened.
+    #[error("{} cannot be opened", path.display())]
+    Unopenable {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The database is damaged. What was read of it is not used.
+    #[error("{} is damaged: {what}", path.display())]
+    Corrupt {
+        /// The store.
+        path: PathBuf,
+        /// What SQLite said.
+        what: String,
+    },
+    /// Another program kept the store locked for longer than is waited.
+    #[error("{} is locked by another program", path.display())]
+    Busy {
         /// The store.
         path: PathBuf,
     },
@@ -124,35 +160,108 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
+        use std::io::ErrorKind;
         move |source| {
-            if source.kind() == std::io::ErrorKind::StorageFull {
-                StoreError::Full {
-                    path: path.to_owned(),
-                }
+            let path = path.to_owned();
+            let is = |kinds: &[ErrorKind]| kinds.contains(&source.kind());
+            if is(&[ErrorKind::StorageFull, ErrorKind::QuotaExceeded]) {
+                StoreError::Full { path }
+            } else if is(&[ErrorKind::ReadOnlyFilesystem]) {
+                StoreError::ReadOnly { path }
             } else {
-                StoreError::Io {
-                    path: path.to_owned(),
-                    source,
-                }
+                StoreError::Io { path, source }
             }
         }
     }
 
     pub(crate) fn sql(path: &Path) -> impl FnOnce(sqlx::Error) -> StoreError + '_ {
-        /// `SQLITE_FULL`, <https://sqlite.org/rescode.html>.
-        const SQLITE_FULL: &str = "13";
         move |source| {
             let code = source.as_database_error().and_then(|error| error.code());
-            if code.as_deref() == Some(SQLITE_FULL) {
-                StoreError::Full {
-                    path: path.to_owned(),
-                }
-            } else {
-                StoreError::Sql {
-                    path: path.to_owned(),
-                    source,
-                }
-            }
+            let code = code.and_then(|code| code.parse().ok());
+            named(path, code.unwrap_or(0), source)
+        }
+    }
+}
+
+/// The error for one of SQLite's extended result codes (<https://sqlite.org/rescode.html>).
+fn named(path: &Path, code: i32, source: sqlx::Error) -> StoreError {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const READ_ONLY: i32 = 8;
+    const IO_ERROR: i32 = 10;
+    const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
+    const CANNOT_OPEN: i32 = 14;
+    const NOT_A_DATABASE: i32 = 26;
+    let words = || source.as_database_error().map(|error| error.message());
+    let what = words().unwrap_or_default().to_owned();
+    let path = path.to_owned();
+    // The low byte is what happened, the rest is where.
+    match code & 0xff {
+        BUSY | LOCKED => StoreError::Busy { path },
+        READ_ONLY => StoreError::ReadOnly { path },
+        IO_ERROR => StoreError::Disk {
+            path,
+            what: tried(code),
+            code,
+        },
+        CORRUPT | NOT_A_DATABASE => StoreError::Corrupt { path, what },
+        FULL => StoreError::Full { path },
+        CANNOT_OPEN => StoreError::Unopenable { path },
+        _ => StoreError::Sql { path, source },
+    }
+}
+
+/// What SQLite tried when the disk failed.
+fn tried(code: i32) -> &'static str {
+    match code >> 8 {
+        1 | 2 => "reading",
+        3 => "writing; the disk may be full, or a limit on the size of files reached",
+        4 | 5 => "making what was written durable",
+        6 => "shortening a file",
+        18..=21 => "sharing memory with other processes; the disk may be full",
+        _ => "input or output",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_says_is_named() {
+        for (code, expected) in [
+            (5, "/x.db is locked by another program"),
+            (261, "/x.db is locked by another program"),
+            (
+                8,
+                "/x.db cannot be written: it, its directory or its disk is read-only",
+            ),
+            (
+                1544,
+                "/x.db cannot be written: it, its directory or its disk is read-only",
+            ),
+            (
+                1034,
+                "the disk failed: /x.db (SQLite error 1034: making what was written durable)",
+            ),
+            (
+                778,
+                "the disk failed: /x.db (SQLite error 778: writing; the disk may be full, or a limit \
+                 on the size of files reached)",
+            ),
+            (
+                4874,
+                "the disk failed: /x.db (SQLite error 4874: sharing memory with other processes; \
+                 the disk may be full)",
+            ),
+            (11, "/x.db is damaged: "),
+            (26, "/x.db is damaged: "),
+            (13, "no space left for /x.db"),
+            (14, "/x.db cannot be opened"),
+        ] {
+            let error = named(Path::new("/x.db"), code, sqlx::Error::RowNotFound);
+            assert_eq!(error.to_string(), expected, "{code}");
         }
     }
 }

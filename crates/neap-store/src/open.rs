@@ -8,10 +8,12 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use neap_core::job::Durability;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::StoreError;
+use crate::checkpoint::truncate;
 use crate::fingerprint::Fingerprinter;
 use crate::migrate::{APPLICATION_ID, KNOWN_VERSION, MIGRATIONS, migrate, version};
 use crate::values::PREPARED_STATEMENTS;
@@ -64,7 +66,7 @@ impl Store {
             }
             (Err(error), _) => return Err(error),
         }
-        let mut connection = connect(path).await?;
+        let mut connection = connect(path, Durability::Full).await?;
         let found = version(&mut connection)
             .await
             .map_err(StoreError::sql(path))?;
@@ -87,9 +89,17 @@ impl Store {
         &self.path
     }
 
-    /// A connection of its own that may write.
+    /// A connection of its own that may write; whatever it commits survives a power cut.
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        connect(&self.path).await
+        connect(&self.path, Durability::Full).await
+    }
+
+    /// A connection for the writer of a run.
+    pub(crate) async fn connect_writer(
+        &self,
+        durability: Durability,
+    ) -> Result<SqliteConnection, StoreError> {
+        connect(&self.path, durability).await
     }
 }
 
@@ -148,7 +158,10 @@ async fn create(path: &Path) -> Result<(), StoreError> {
     let built = async {
         let options = SqliteConnectOptions::new()
             .filename(&draft)
-            .create_if_missing(true);
+            .create_if_missing(true)
+            // It never changes its journal, so that no power cut leaves one that only a writer can undo.
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
         let mut connection = options.connect().await?;
         migrate(&mut connection, MIGRATIONS).await?;
         let key = data_encoding::HEXLOWER.encode(uuid::Uuid::new_v4().as_bytes());
@@ -156,13 +169,18 @@ async fn create(path: &Path) -> Result<(), StoreError> {
             .bind(key)
             .execute(&mut connection)
             .await?;
+        // All of it must be in the one file that gets the name; closing would not say if it failed.
+        truncate(&mut connection).await?;
         connection.close().await
     };
     let placed = match built.await {
         Ok(()) => place(&draft, path).map_err(StoreError::io(path)),
         Err(error) => Err(sql(error)),
     };
-    let _ = std::fs::remove_file(&draft);
+    for suffix in ["", "-wal", "-shm"] {
+        // What is not there needs no removing; a draft that stays is nobody's store.
+        let _ = std::fs::remove_file(beside(&draft, suffix));
+    }
     placed
 }
 
@@ -199,11 +217,17 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+async fn connect(path: &Path, durability: Durability) -> Result<SqliteConnection, StoreError> {
+    let synchronous = match durability {
+        // The log is flushed at each commit.
+        Durability::Full => SqliteSynchronous::Full,
+        // The log is flushed before it goes back into the database; that keeps the database whole.
+        Durability::Normal => SqliteSynchronous::Normal,
+    };
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(synchronous)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false)
         .pragma("cache_size", "-65536")

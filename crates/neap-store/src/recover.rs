@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use neap_core::{Epoch, UnixMs};
 use sqlx::{Connection, Row, SqliteConnection};
 
+use crate::checkpoint::settle;
 use crate::lock::node;
 use crate::segments::directory_of;
 use crate::{RunLock, Store, StoreError};
@@ -70,6 +71,10 @@ impl Store {
     ) -> Result<Run, StoreError> {
         let mut connection = self.connect().await?;
         let sql = || StoreError::sql(self.path());
+        // If the last run ended since a flush failed, the log may be whole in memory and not on the disk, and
+        // flushing it again would say nothing (Rebello et al., "Can Applications Recover from fsync
+        // Failures?", USENIX ATC 2020). So nothing is added to it: it is written once more, into the database.
+        settle(&mut connection).await.map_err(sql())?;
         let mut transaction = connection
             .begin_with("BEGIN IMMEDIATE")
             .await

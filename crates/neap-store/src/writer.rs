@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use neap_core::exchange::Exchange;
+use neap_core::job::Durability;
 use neap_core::{CanonicalUrl, UnixMs};
 use sqlx::SqliteConnection;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub wal_bytes: u64,
     /// Bytes after which a new segment file is begun. Default: 1 GiB, as WARC 1.1 (annex C) advises.
     pub segment_bytes: u64,
+    /// What a power cut may take. Default: nothing.
+    pub durability: Durability,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             batch_time: Duration::from_millis(10),
             wal_bytes: 64 << 20,
             segment_bytes: 1 << 30,
+            durability: Durability::Full,
         }
     }
 }
@@ -88,7 +92,7 @@ impl Writer {
         run: &Run,
         settings: Settings,
     ) -> Result<(WriterHandle, mpsc::UnboundedReceiver<Event>), StoreError> {
-        let mut connection = store.connect().await?;
+        let mut connection = store.connect_writer(settings.durability).await?;
         let has_hops: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM requests WHERE is_hop = 1)")
                 .fetch_one(&mut connection)
@@ -236,8 +240,7 @@ impl Work {
         let ended = match self.write_until_closed(&store).await {
             Ok(()) => self.close().await,
             Err(trouble) => {
-                // Whoever hears of it can be sure that nothing is taken any more.
-                self.inbox.close();
+                self.give_up().await;
                 Err(trouble)
             }
         };
@@ -248,6 +251,18 @@ impl Work {
         };
         // Whoever does not listen any more does not need to know.
         let _ = events.send(last);
+    }
+
+    /// Leaves everything as it is after a failure. Whoever hears of it can be sure that nothing is taken
+    /// any more.
+    async fn give_up(mut self) {
+        self.inbox.close();
+        // It has failed with the transaction, or there was none.
+        let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        // Closing the last connection would flush the log and move it into the database. After a flush that
+        // failed, the next one may succeed without having written anything, so the connection stays open
+        // until the process ends, and the next run decides by the log's checksums what is in it.
+        std::mem::forget(self.connection);
     }
 
     async fn write_until_closed(&mut self, store: &Store) -> Result<(), Trouble> {
@@ -271,12 +286,12 @@ impl Work {
                 let _ = self.events.send(event);
             }
             batch.shares.clear();
-            checkpointer.tick(commands).await;
+            checkpointer.tick(commands).await?;
             if self.ledger.heeded.others_are_at_it() {
                 tokio::time::sleep(GAP).await;
             }
         }
-        checkpointer.stop().await;
+        checkpointer.stop().await?;
         Ok(())
     }
 

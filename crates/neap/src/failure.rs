@@ -105,11 +105,36 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
             exit::ERROR,
             Some("--db FILE names another place for the store"),
         ),
+        E::Io { .. } | E::Disk { .. } => (
+            exit::ERROR,
+            Some(
+                "look at the disk, its quota and `ulimit -f`; then run the same command again: \
+                 it goes on from what was recorded",
+            ),
+        ),
+        E::ReadOnly { .. } => (
+            exit::ERROR,
+            Some("a run needs to write the store and beside it; --db FILE names another place"),
+        ),
+        E::Unopenable { .. } => (
+            exit::ERROR,
+            Some("see that you may read it, and write in its directory"),
+        ),
+        E::Corrupt { .. } => (
+            exit::ERROR,
+            Some(
+                "keep a copy of it; `sqlite3 FILE .recover` saves the rows that can be read, and \
+                 the bodies in the segment files are whole",
+            ),
+        ),
+        E::Busy { .. } => (
+            exit::ERROR,
+            Some("end the program that has it open for writing, then run this again"),
+        ),
         E::Damaged { .. }
         | E::SqliteTooOld { .. }
         | E::Superseded { .. }
         | E::Unexpected(_)
-        | E::Io { .. }
         | E::Sql { .. }
         | E::Stopped => (exit::ERROR, None),
     }

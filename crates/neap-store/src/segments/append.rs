@@ -4,7 +4,7 @@
 //! crash leaves at most a tail that belongs to nothing, which the next run cuts off.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use neap_core::Epoch;
@@ -118,7 +118,8 @@ impl SegmentWriter {
         self.written += 1;
         let name = format!("neap-{:06}-{:05}.warc.gz", self.epoch.0, self.written);
         let path = self.directory.join(&name);
-        std::fs::create_dir_all(&self.directory).map_err(StoreError::io(&self.directory))?;
+        self.make_directory()
+            .map_err(StoreError::io(&self.directory))?;
         let mut options = OpenOptions::new();
         // Epochs are never used twice: what has this name is from a transaction that never was.
         let file = options.write(true).create(true).truncate(true).open(&path);
@@ -140,6 +141,15 @@ impl SegmentWriter {
         };
         open.append(&warcinfo(&name, now()))?;
         Ok(open)
+    }
+
+    /// Makes the directory of the segments, and its name as durable as what will lie in it.
+    fn make_directory(&self) -> std::io::Result<()> {
+        match std::fs::create_dir(&self.directory) {
+            Ok(()) => sync_directory(&self.directory),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

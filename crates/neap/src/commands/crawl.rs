@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use neap_core::job::Durability;
 use neap_core::{JobId, UnixMs};
 use neap_runner::{Ended, Pump, RunJob, RunOptions, RunReport, Stopper};
 use neap_store::{JobRow, RunLock, Settings, Store, Writer};
@@ -86,12 +87,18 @@ pub(crate) fn now() -> UnixMs {
     UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// How the store is written: segment files as small as any of the jobs wants them.
+/// How the store is written: segment files as small, and commits as durable, as any of the jobs wants them.
 fn settings(jobs: &[JobRow]) -> Settings {
     let standard = Settings::default();
     let sizes = jobs.iter().map(|row| row.spec.store.segment_size);
+    let is_full = |row: &JobRow| row.spec.store.durability == Durability::Full;
     Settings {
         segment_bytes: sizes.min().unwrap_or(standard.segment_bytes),
+        durability: if jobs.iter().any(is_full) {
+            Durability::Full
+        } else {
+            Durability::Normal
+        },
         ..standard
     }
 }

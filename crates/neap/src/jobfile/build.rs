@@ -274,11 +274,15 @@ fn robots(reader: &mut Reader<'_>) -> Robots {
 fn store(reader: &mut Reader<'_>) -> Keep {
     let default = Keep::default();
     let bodies = reader.text("store.bodies", |text| values::word(text, &values::BODIES));
+    let durability = reader.text("store.durability", |text| {
+        values::word(text, &values::DURABILITIES)
+    });
     Keep {
         path: reader.text("store.path", values::path).or(default.path),
         bodies: bodies.unwrap_or(default.bodies),
         metadata: reader.flag("store.metadata", default.metadata),
         segment_size: reader.size("store.segment_size", SEGMENT_SIZES, default.segment_size),
+        durability: durability.unwrap_or(default.durability),
     }
 }
 

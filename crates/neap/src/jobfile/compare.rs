@@ -13,7 +13,7 @@ use neap_core::job::{
 };
 use neap_core::scope::Pattern;
 
-use super::values::{BODIES, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for};
+use super::values::{BODIES, DURABILITIES, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for};
 use crate::print::escape::for_terminal;
 
 /// What differs between the stored job and the file, one line a key: `limits.delay: 0s -> 2s`.
@@ -113,6 +113,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 bodies,
                 metadata,
                 segment_size,
+                durability,
             },
     } = job;
     let no_limit = || "no limit".to_owned();
@@ -171,6 +172,10 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ("store.bodies", word_for(*bodies, &BODIES).to_owned()),
         ("store.metadata", metadata.to_string()),
         ("store.segment_size", size_text(*segment_size)),
+        (
+            "store.durability",
+            word_for(*durability, &DURABILITIES).to_owned(),
+        ),
     ]
 }
 

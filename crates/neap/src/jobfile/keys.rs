@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 36] = [
+pub(super) const KEYS: [&str; 37] = [
     "neap",
     "name",
     "description",
@@ -41,6 +41,7 @@ pub(super) const KEYS: [&str; 36] = [
     "store.bodies",
     "store.metadata",
     "store.segment_size",
+    "store.durability",
 ];
 
 /// The names of the sections.
@@ -166,7 +167,7 @@ mod tests {
             (
                 "store",
                 "zzzz",
-                "keys of [store]: path, bodies, metadata, segment_size",
+                "keys of [store]: path, bodies, metadata, segment_size, durability",
             ),
         ] {
             assert_eq!(advice(section, key), expected, "`{key}` in [{section}]");

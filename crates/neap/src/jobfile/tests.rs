@@ -113,6 +113,7 @@ fn every_key_takes_its_good_value() {
         ("store.bodies", "'none'", "none"),
         ("store.metadata", "false", "false"),
         ("store.segment_size", "'64MiB'", "64 MiB"),
+        ("store.durability", "'normal'", "normal"),
     ] {
         let job = with(&format!("{key} = {value}"))
             .unwrap_or_else(|e| panic!("{}", shown(&e)))
@@ -334,6 +335,11 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
             "store.bodies",
             "'errors'",
             "unknown value `errors`, expected one of `all`, `none`",
+        ),
+        (
+            "store.durability",
+            "'off'",
+            "unknown value `off`, expected one of `full`, `normal`",
         ),
     ] {
         let error = with(&format!("{key} = {value}")).expect_err(&format!("{key} = {value}"));
@@ -761,7 +767,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
         [crawl]\nscope = 'host'\ninclude = ['/p/*']\nexclude = ['/q']\nmax_depth = 3\nmax_pages = 10\n\
         [identity]\nuser_agent = 'B/1'\nheaders = { x-a = '1' }\n\
         [limits]\ndelay = '2s'\nper_host_rate = '5/s'\nkey = 'domain'\n[retry]\nattempts = 3\nbudget = 'none'\n[robots]\nmode = 'off'\n\
-        [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\n";
+        [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\ndurability = 'normal'\n";
     let new = read_job(text, &[]).unwrap().job;
     let Changes { at_once, refused } = compare(&stored, &new);
     assert_eq!(
@@ -778,6 +784,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
             "robots.mode: obey -> off",
             "adaptive.give_up_after: 10m -> 1h",
             "store.bodies: all -> none",
+            "store.durability: full -> normal",
             "input.urls: 1 added",
             "input.files: 1 added",
         ]

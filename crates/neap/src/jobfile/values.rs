@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use neap_core::canonical::CanonicalUrl;
-use neap_core::job::{Bodies, Jitter, LimitKey, Rate, RobotsMode};
+use neap_core::job::{Bodies, Durability, Jitter, LimitKey, Rate, RobotsMode};
 use neap_core::scope::{Pattern, ScopeKind};
 use url::Url;
 
@@ -243,6 +243,10 @@ pub(super) const ROBOTS_MODES: [(&str, RobotsMode); 2] =
 
 /// The words of `store.bodies`.
 pub(super) const BODIES: [(&str, Bodies); 2] = [("all", Bodies::All), ("none", Bodies::None)];
+
+/// The words of `store.durability`.
+pub(super) const DURABILITIES: [(&str, Durability); 2] =
+    [("full", Durability::Full), ("normal", Durability::Normal)];
 
 /// The word for a value, as a job file writes it.
 pub(super) fn word_for<T: PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
