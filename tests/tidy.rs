@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each crate may depend on, as the drawing has it.
-const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("neap-core", &[]),
     ("neap-fetch", &["neap-core"]),
     ("neap-parse", &["neap-core"]),
@@ -27,6 +27,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("neap-sim", &["neap-core"]),
     ("neap-bench", &["neap-core", "neap-store"]),
     ("neap-testkit", &[]),
+    ("neap-disk", &[]),
 ];
 
 /// Who alone may use what: one verb a crate.
@@ -92,6 +93,28 @@ fn the_crates_depend_on_each_other_as_drawn() {
                 "{name} depends on {dependency}, which the drawing does not have"
             );
         }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_file_that_never_ships() {
+    let mut files = Vec::new();
+    sources(&root().join("crates"), &mut files);
+    let allowed = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        text.contains("allow(unsafe_code)")
+    };
+    files.retain(allowed);
+    assert_eq!(files, [root().join("crates/neap-disk/src/calls.rs")]);
+    for (name, of_crate) in dependencies() {
+        assert!(!of_crate.contains("neap-disk"), "{name} ships with it");
+        let manifest = root().join("crates").join(&name).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        let is_strict = manifest.contains("[lints]\nworkspace = true\n");
+        assert!(
+            is_strict || name == "neap-disk",
+            "{name} has lints of its own"
+        );
     }
 }
 
