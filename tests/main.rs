@@ -16,3 +16,4 @@ mod segments;
 mod stop;
 mod support;
 mod tidy;
+mod upkeep;

@@ -15,6 +15,7 @@ pub mod limiter;
 pub mod politeness;
 pub mod scheduler;
 pub mod scope;
+pub mod surt;
 pub mod time;
 pub mod verdict;
 

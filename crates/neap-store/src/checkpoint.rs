@@ -2,7 +2,11 @@
 //!
 //! SQLite by itself would do it within whichever commit makes the log long. Here a second connection does it
 //! beside the writer, when the log has grown by so many bytes, and passively: it never waits for a
-//! reader. A reader that holds an old snapshot keeps the log growing, which is said.
+//! reader. From time to time, and when the run ends, the log is emptied, so that a copy of the main file
+//! alone is complete; that waits for readers a tenth of a second. A reader that holds an old snapshot keeps
+//! the log growing, which is said.
+
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::task::JoinHandle;
@@ -10,7 +14,20 @@ use tokio::task::JoinHandle;
 use crate::{Store, StoreError};
 
 /// Bytes of a page of the log; the page size of every store.
-const PAGE_BYTES: u64 = 4096;
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// Writes back what no reader needs and waits for nobody.
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// Pages of a log that is emptied at once: 4 MiB take some ten milliseconds. A longer one is written back
+/// beside the writer first.
+const SHORT_LOG_PAGES: u64 = 1024;
+
+/// How long a checkpoint that goes on beside is left alone when nothing else happens.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long emptying the log waits for readers: a run does not stand still for somebody's query.
+const READERS_TIMEOUT: &str = "PRAGMA busy_timeout = 100";
 
 /// Checkpoints the log of one store from a connection of its own.
 pub(crate) struct Checkpointer {
@@ -18,6 +35,10 @@ pub(crate) struct Checkpointer {
     /// Pages in the log at which the next checkpoint starts.
     due_at_pages: u64,
     interval: Interval,
+    /// How often the log is emptied, when that is due next, and whether anything was written since.
+    empty_every: Duration,
+    empty_at: Instant,
+    is_written: bool,
     state: State,
 }
 
@@ -29,9 +50,11 @@ enum State {
 }
 
 /// What `wal_checkpoint` says.
-struct Progress {
-    log_pages: u64,
-    done_pages: u64,
+pub(crate) struct Progress {
+    /// Whether somebody was in the way of all of it.
+    pub(crate) is_busy: bool,
+    pub(crate) log_pages: u64,
+    pub(crate) done_pages: u64,
 }
 
 impl Checkpointer {
@@ -40,13 +63,21 @@ impl Checkpointer {
         store: &Store,
         limit_bytes: u64,
         most_commands: usize,
+        empty_every: Duration,
     ) -> Result<Checkpointer, StoreError> {
         let limit_pages = (limit_bytes / PAGE_BYTES).max(1);
-        let connection = store.connect().await?;
+        let mut connection = store.connect().await?;
+        sqlx::query(READERS_TIMEOUT)
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::sql(store.path()))?;
         Ok(Checkpointer {
             limit_pages,
             due_at_pages: limit_pages,
             interval: Interval::of(most_commands, limit_pages),
+            empty_every,
+            empty_at: Instant::now() + empty_every,
+            is_written: false,
             state: State::Idle(connection),
         })
     }
@@ -57,24 +88,62 @@ impl Checkpointer {
     /// # Errors
     /// The disk failed. What is in the log may be flushed no more, so that nothing may be added to it.
     pub(crate) async fn tick(&mut self, commands: usize) -> Result<(), sqlx::Error> {
-        if !self.interval.is_over(commands) && matches!(self.state, State::Idle(_)) {
+        self.is_written |= commands > 0;
+        let is_idle = matches!(self.state, State::Idle(_));
+        if !self.interval.is_over(commands) && is_idle && !self.is_emptying_due() {
             return Ok(());
         }
         self.state = match std::mem::replace(&mut self.state, State::Gone) {
             State::Busy(job) if job.is_finished() => self.finish(job).await?,
-            State::Idle(mut connection) => {
-                if log_pages(&mut connection).await? >= self.due_at_pages {
-                    State::Busy(tokio::spawn(async move {
-                        let progress =
-                            checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
-                        (connection, progress)
-                    }))
-                } else {
-                    State::Idle(connection)
-                }
-            }
+            State::Idle(connection) => self.begin(connection).await?,
             state @ (State::Busy(_) | State::Gone) => state,
         };
+        Ok(())
+    }
+
+    /// When this wants to be called, though nothing was written: the log is emptied then.
+    pub(crate) fn next_emptying(&self) -> Option<Instant> {
+        match self.state {
+            State::Idle(_) => self.is_written.then_some(self.empty_at),
+            State::Busy(_) => Some(Instant::now() + BUSY_PAUSE),
+            State::Gone => None,
+        }
+    }
+
+    fn is_emptying_due(&self) -> bool {
+        self.is_written && self.empty_at <= Instant::now()
+    }
+
+    /// Starts a checkpoint beside the writer if the log is long; empties a short one if that is due.
+    async fn begin(&mut self, mut connection: SqliteConnection) -> Result<State, sqlx::Error> {
+        let is_emptying_due = self.is_emptying_due();
+        let long = if is_emptying_due {
+            self.due_at_pages.min(SHORT_LOG_PAGES)
+        } else {
+            self.due_at_pages
+        };
+        if log_pages(&mut connection).await? >= long {
+            return Ok(State::Busy(tokio::spawn(async move {
+                let progress = checkpoint(&mut connection, PASSIVE).await;
+                (connection, progress)
+            })));
+        }
+        if is_emptying_due {
+            self.empty(&mut connection).await?;
+        }
+        Ok(State::Idle(connection))
+    }
+
+    /// Writes what is left in the log back and starts it anew, unless a reader is in the way.
+    async fn empty(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        self.empty_at = Instant::now() + self.empty_every;
+        let progress = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        if progress.is_busy {
+            tracing::debug!("a reader keeps the write-ahead log from being emptied");
+        } else {
+            self.is_written = false;
+            self.due_at_pages = self.limit_pages;
+        }
         Ok(())
     }
 
@@ -102,10 +171,15 @@ impl Checkpointer {
         beside?;
         // What was written meanwhile is not in it yet, and the log starts over only when all of it is. That
         // little is done now, while nobody writes.
+        if self.is_emptying_due() {
+            self.empty(&mut connection).await?;
+            return Ok(State::Idle(connection));
+        }
         let Progress {
             log_pages,
             done_pages,
-        } = checkpoint(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+            ..
+        } = checkpoint(&mut connection, PASSIVE).await?;
         tracing::debug!(log_pages, done_pages, "checkpoint");
         // What is done is overwritten from the start; what is not waits for a reader to end.
         let left = log_pages.saturating_sub(done_pages);
@@ -160,7 +234,7 @@ pub(crate) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx
 /// Empties the log; whether nobody kept it from being emptied.
 pub(crate) async fn truncate(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let progress = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
-    Ok(progress.log_pages == progress.done_pages)
+    Ok(!progress.is_busy && progress.log_pages == progress.done_pages)
 }
 
 /// Pages in the log, without doing anything about it.
@@ -170,13 +244,15 @@ async fn log_pages(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error
         .log_pages)
 }
 
-async fn checkpoint(
+/// Does one of SQLite's checkpoints and says how far it came.
+pub(crate) async fn checkpoint(
     connection: &mut SqliteConnection,
     sql: &'static str,
 ) -> Result<Progress, sqlx::Error> {
     let row = sqlx::query(sql).fetch_one(connection).await?;
     let pages = |at: usize| u64::try_from(row.get::<i64, _>(at)).unwrap_or(0);
     Ok(Progress {
+        is_busy: row.get::<i64, _>(0) != 0,
         log_pages: pages(1),
         done_pages: pages(2),
     })

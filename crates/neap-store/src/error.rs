@@ -95,6 +95,18 @@ pub enum StoreError {
     /// A query that SQLite does not take; its words are for the one who wrote it.
     #[error("{0}")]
     BadQuery(String),
+    /// A query took longer than it may: meanwhile no run can empty its log.
+    #[error("the query was stopped after {limit:?}")]
+    TooLong {
+        /// What it was given.
+        limit: std::time::Duration,
+    },
+    /// What is to be written has the name of something that is there.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no room left.
     #[error("no space left for {}", path.display())]
     Full {

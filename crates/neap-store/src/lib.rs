@@ -9,6 +9,7 @@ mod checkpoint;
 mod commit;
 mod discover;
 mod error;
+mod export;
 mod fingerprint;
 mod hosts;
 mod jobs;
@@ -22,6 +23,7 @@ mod recover;
 pub mod segments;
 mod story;
 mod submit;
+mod upkeep;
 mod values;
 mod writer;
 
@@ -31,9 +33,11 @@ pub use batch::{
     Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
 pub use error::StoreError;
+pub use export::Draft;
 pub use hosts::{BadSecond, CauseCount, HostColumn, HostRows, HostSummary, KeptChange, Liveness};
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;
+pub use migrate::KNOWN_VERSION as STORE_VERSION;
 pub use open::{Access, OLDEST_SQLITE, Store};
 pub use outside::Chosen;
 pub use query::{Rows, Value};
@@ -42,6 +46,7 @@ pub use recover::{LOST_ALONE_MAX, Recovered, Run};
 pub use segments::{Records, StoredBody, records};
 pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried};
 pub use submit::{Submission, Submitted};
+pub use upkeep::{Check, Doomed, Emptied, Finding, GcRule, Part, PartKind, Removed};
 pub use writer::{Settings, Writer, WriterHandle};
 
 use neap_core::UnixMs;

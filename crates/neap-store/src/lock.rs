@@ -16,7 +16,7 @@ use crate::{Store, StoreError, rfc3339};
 /// The right to run on a store; held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    file: File,
 }
 
 impl Store {
@@ -25,32 +25,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Held`] with what the other run says about itself.
     pub async fn lock(&self, now: UnixMs) -> Result<RunLock, StoreError> {
-        let path = beside(self.path(), ".lock");
-        let io = || StoreError::io(&path);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(io())?;
-        match try_for_a_moment(&file).await {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held {
-                    path: self.path().to_owned(),
-                    holder: read_holder(&mut file),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(io()(error)),
-        }
-        let line = format!(
-            "epoch {}, process {}, on {}, since {}\n",
-            self.next_epoch().await?,
-            std::process::id(),
-            node(),
-            rfc3339(now),
-        );
-        file.set_len(0)
-            .and_then(|()| file.write_all(line.as_bytes()))
-            .map_err(io())?;
-        Ok(RunLock { _file: file })
+        let lock = take(self.path()).await?;
+        let epoch = format!("epoch {}", self.next_epoch().await?);
+        lock.sign(self.path(), &epoch, now)
+    }
+
+    /// Takes the same lock for a command that moves or removes what a run would need; `what` names it.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] with what the holder says about itself.
+    pub async fn lock_for(&self, what: &str, now: UnixMs) -> Result<RunLock, StoreError> {
+        take(self.path()).await?.sign(self.path(), what, now)
     }
 
     /// The epoch that the next run will have; sure only while the lock is held.
@@ -77,6 +62,40 @@ async fn try_for_a_moment(file: &File) -> Result<(), TryLockError> {
         }
     }
     file.try_lock()
+}
+
+/// Takes the lock of the store at `path`, unless somebody has it.
+pub(crate) async fn take(path: &Path) -> Result<RunLock, StoreError> {
+    let lock = beside(path, ".lock");
+    let io = || StoreError::io(&lock);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&lock).map_err(io())?;
+    match try_for_a_moment(&file).await {
+        Ok(()) => Ok(RunLock { file }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Held {
+            path: path.to_owned(),
+            holder: read_holder(&mut file),
+        }),
+        Err(TryLockError::Error(error)) => Err(io()(error)),
+    }
+}
+
+impl RunLock {
+    /// Writes down who has it.
+    fn sign(mut self, path: &Path, what: &str, now: UnixMs) -> Result<RunLock, StoreError> {
+        let line = format!(
+            "{what}, process {}, on {}, since {}\n",
+            std::process::id(),
+            node(),
+            rfc3339(now),
+        );
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.write_all(line.as_bytes()))
+            .map_err(StoreError::io(&beside(path, ".lock")))?;
+        Ok(self)
+    }
 }
 
 /// What the holder wrote, in one printable line.

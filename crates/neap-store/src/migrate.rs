@@ -28,7 +28,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
 ];
 
 /// The version that this program writes.
-pub(crate) const KNOWN_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+pub const KNOWN_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// `neap` in ASCII: what tells a store from the database of another program.
 pub(crate) const APPLICATION_ID: i64 = 0x6e65_6170;

@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::StoreError;
 use crate::checkpoint::truncate;
 use crate::fingerprint::Fingerprinter;
+use crate::lock::take;
 use crate::migrate::{APPLICATION_ID, KNOWN_VERSION, MIGRATIONS, migrate, version};
 use crate::values::PREPARED_STATEMENTS;
 
@@ -73,15 +74,34 @@ impl Store {
         if found > KNOWN_VERSION {
             return Err(newer(path, found));
         }
-        migrate(&mut connection, MIGRATIONS)
-            .await
-            .map_err(StoreError::sql(path))?;
+        if found < KNOWN_VERSION {
+            // A run of the older neap may go on, whose tables must not change under it.
+            let _lock = take(path).await?;
+            migrate(&mut connection, MIGRATIONS)
+                .await
+                .map_err(StoreError::sql(path))?;
+        }
         let fingerprinter = read_key(&mut connection, path).await?;
         connection.close().await.map_err(StoreError::sql(path))?;
         Ok(Store {
             path: path.to_owned(),
             fingerprinter,
         })
+    }
+
+    /// The version of the store at `path`, which is left as it is: [`STORE_VERSION`](crate::STORE_VERSION) if
+    /// this program wrote it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn version_at(path: &Path) -> Result<i64, StoreError> {
+        inspect(path)?;
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let sql = || StoreError::sql(path);
+        let mut connection = options.connect().await.map_err(sql())?;
+        let found = version(&mut connection).await.map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(found)
     }
 
     /// The database file.
@@ -294,6 +314,43 @@ pub(crate) fn newer(path: &Path, version: i64) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_older_store_is_migrated_unless_a_run_holds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let mut connection = connect_new(&path).await;
+        migrate(&mut connection, &MIGRATIONS[..1]).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO store_meta VALUES ('fingerprint_key', '000102030405060708090a0b0c0d0e0f');
+             INSERT INTO pages (request_id, status, fetched_ms, body_bytes) VALUES (1, 200, 0, 5);",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+
+        let lock = take(&path).await.unwrap();
+        let held = Store::open(&path, Access::Existing).await;
+        assert!(matches!(held, Err(StoreError::Held { .. })), "{held:?}");
+        assert_eq!(Store::version_at(&path).await.unwrap(), 1);
+        drop(lock);
+        Store::open(&path, Access::Existing).await.unwrap();
+        assert_eq!(Store::version_at(&path).await.unwrap(), KNOWN_VERSION);
+        let mut connection = connect_new(&path).await;
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM pages WHERE payload_sha1 IS NULL")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(rows, 1);
+    }
+
+    async fn connect_new(path: &Path) -> SqliteConnection {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(false);
+        options.create_if_missing(true).connect().await.unwrap()
+    }
 
     #[tokio::test]
     async fn the_linked_sqlite_is_new_enough() {

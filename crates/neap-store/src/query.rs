@@ -4,10 +4,13 @@
 //! taken and only of a kind that reads, so that nobody attaches another file or leaves the connection
 //! changed for the next. Rows come one by one, with the types that SQLite gave them.
 
+use std::time::{Duration, Instant};
+
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{
-    AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Sqlite, Statement, TypeInfo, ValueRef,
+    AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Sqlite, SqliteConnection, Statement,
+    TypeInfo, ValueRef,
 };
 use tokio::sync::mpsc;
 
@@ -15,6 +18,9 @@ use crate::{Reader, StoreError};
 
 /// Rows that are read ahead of whoever takes them.
 const READ_AHEAD: usize = 64;
+
+/// Instructions of SQLite's machine between two looks at the clock: some tenths of a millisecond.
+const STEPS: i32 = 10_000;
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +78,21 @@ impl Reader {
     /// [`StoreError::Refused`] if it is more or something else; [`StoreError::BadQuery`] with SQLite's words
     /// if SQLite does not take it.
     pub async fn query(&self, sql: &str) -> Result<Rows, StoreError> {
+        self.query_within(sql, None).await
+    }
+
+    /// As [`Reader::query`], ended after a time whether SQLite works or whoever takes the rows does not: a
+    /// query that goes on keeps the log of a run from being emptied.
+    ///
+    /// # Errors
+    /// As [`Reader::query`]; [`StoreError::TooLong`] takes the place of the next row.
+    pub async fn query_within(
+        &self,
+        sql: &str,
+        limit: Option<Duration>,
+    ) -> Result<Rows, StoreError> {
         check(sql)?;
+        let deadline = limit.map(|limit| (limit, Instant::now() + limit));
         let path = self.path().to_owned();
         let mut connection = self
             .pool()
@@ -89,24 +109,57 @@ impl Reader {
         drop(statement);
         let (sender, rows) = mpsc::channel(READ_AHEAD);
         let sql = sql.to_owned();
+        if let Some((_, at)) = deadline {
+            let mut handle = connection.lock_handle().await.map_err(bad_query)?;
+            handle.set_progress_handler(STEPS, move || Instant::now() < at);
+        }
         tokio::spawn(async move {
-            let mut found = sqlx::query(AssertSqlSafe(sql))
-                .persistent(false)
-                .fetch(&mut *connection);
-            loop {
-                let row = match found.try_next().await {
-                    Ok(Some(row)) => Ok(values(&row)),
-                    Ok(None) => break,
-                    Err(error) => Err(bad_query(error)),
-                };
-                let is_last = row.is_err();
-                if sender.send(row).await.is_err() || is_last {
-                    break;
-                }
+            let read = read(&sql, &mut connection, &sender);
+            let is_late = match deadline {
+                None => read.await,
+                // The rows are not taken, so that SQLite is not asked to go on and does not look at the time.
+                Some((_, at)) => tokio::time::timeout_at(at.into(), read)
+                    .await
+                    .unwrap_or(true),
+            };
+            if let Some((limit, _)) = deadline.filter(|_| is_late) {
+                let _ = sender.send(Err(StoreError::TooLong { limit })).await;
+            }
+            if let Ok(mut handle) = connection.lock_handle().await {
+                handle.remove_progress_handler();
             }
         });
         Ok(Rows { columns, rows })
     }
+}
+
+/// Sends the rows of a statement on; whether it was stopped in between.
+async fn read(
+    sql: &str,
+    connection: &mut SqliteConnection,
+    sender: &mpsc::Sender<Result<Vec<Value>, StoreError>>,
+) -> bool {
+    let mut found = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .persistent(false)
+        .fetch(&mut *connection);
+    loop {
+        let row = match found.try_next().await {
+            Ok(Some(row)) => Ok(values(&row)),
+            Ok(None) => return false,
+            Err(error) if is_interrupt(&error) => return true,
+            Err(error) => Err(bad_query(error)),
+        };
+        let is_last = row.is_err();
+        if sender.send(row).await.is_err() || is_last {
+            return false;
+        }
+    }
+}
+
+/// Whether SQLite ended because the time was over: `SQLITE_INTERRUPT`.
+fn is_interrupt(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("9")
 }
 
 pub(crate) fn bad_query(error: sqlx::Error) -> StoreError {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub batch_time: Duration,
     /// Bytes of the write-ahead log at which it is checkpointed. Default: 64 MiB.
     pub wal_bytes: u64,
+    /// How often it is emptied, so that a copy of the main file alone is complete. Default: 5 min.
+    pub wal_emptied_every: Duration,
     /// Bytes after which a new segment file is begun. Default: 1 GiB, as WARC 1.1 (annex C) advises.
     pub segment_bytes: u64,
     /// What a power cut may take. Default: nothing.
@@ -56,6 +58,7 @@ impl Default for Settings {
             batch_commands: 512,
             batch_time: Duration::from_millis(10),
             wal_bytes: 64 << 20,
+            wal_emptied_every: Duration::from_secs(300),
             segment_bytes: 1 << 30,
             durability: Durability::Full,
         }
@@ -267,12 +270,18 @@ impl Work {
 
     async fn write_until_closed(&mut self, store: &Store) -> Result<(), Trouble> {
         let most = self.settings.batch_commands;
-        let mut checkpointer = Checkpointer::new(store, self.settings.wal_bytes, most).await?;
+        let Settings {
+            wal_bytes,
+            wal_emptied_every,
+            ..
+        } = self.settings;
+        let mut checkpointer = Checkpointer::new(store, wal_bytes, most, wal_emptied_every).await?;
         let mut batch = Batch::default();
         let mut is_closing = false;
         while !is_closing || !self.ledger.sweeps.is_empty() {
             if !is_closing {
-                is_closing = self.gather(&mut batch).await;
+                let until = checkpointer.next_emptying();
+                is_closing = self.gather(&mut batch, until).await;
             }
             // A sweep alone writes as much as a full batch.
             let is_sweeping = !self.ledger.sweeps.is_empty();
@@ -296,10 +305,17 @@ impl Work {
     }
 
     /// Takes the first command and what waits behind it; whether it is time to close. While there is a
-    /// sweep to go on with, it waits for no command.
-    async fn gather(&mut self, batch: &mut Batch) -> bool {
+    /// sweep to go on with, it waits for no command, and never longer than `until`.
+    async fn gather(&mut self, batch: &mut Batch, until: Option<Instant>) -> bool {
         let first = if self.ledger.sweeps.is_empty() {
-            self.inbox.recv().await.ok_or(TryRecvError::Disconnected)
+            let received = match until {
+                None => Ok(self.inbox.recv().await),
+                Some(at) => tokio::time::timeout_at(at.into(), self.inbox.recv()).await,
+            };
+            match received {
+                Ok(command) => command.ok_or(TryRecvError::Disconnected),
+                Err(_) => Err(TryRecvError::Empty),
+            }
         } else {
             self.inbox.try_recv()
         };

@@ -1,5 +1,7 @@
 //! What can be said on the command line?
 
+mod upkeep;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use neap_store::HostColumn;
 
 use crate::print::Format;
+
+pub(crate) use upkeep::{Db, Export, Exported, Gc};
 
 /// A concurrent crawl job runner: submit job files, resume interrupted crawls, query results in SQLite.
 #[derive(Debug, Parser)]
@@ -174,6 +178,9 @@ pub(crate) enum Command {
         /// The statement, or `-` to read it from standard input.
         #[arg(value_name = "SQL")]
         sql: String,
+        /// Stop the query after this time: while one goes on, no run can empty its log.
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = crate::jobfile::duration)]
+        time_limit: Duration,
         #[command(flatten)]
         output: Output,
     },
@@ -215,6 +222,13 @@ pub(crate) enum Command {
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Write rows, an index of the bodies, or a copy of the whole store to a file.
+    Export(Export),
+    /// Look after the store: check, measure, shrink.
+    #[command(subcommand)]
+    Db(Db),
+    /// Remove old rounds of jobs and the bodies that nothing refers to any more.
+    Gc(Gc),
     /// Crawl a small flaky shop on this machine and show how it goes.
     Demo {
         #[command(flatten)]

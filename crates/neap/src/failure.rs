@@ -38,6 +38,11 @@ impl Failure {
         Failure::new(exit::ERROR, message, None)
     }
 
+    /// As [`Failure::error`], with what to do next.
+    pub(crate) fn error_with(message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::new(exit::ERROR, message, Some(help.into()))
+    }
+
     fn new(exit: Exit, message: impl Into<String>, help: Option<String>) -> Failure {
         Failure {
             exit,
@@ -90,13 +95,23 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
         ),
         E::Older { .. } => (
             exit::STORE_VERSION,
-            Some("any command that writes, such as `neap resume`, migrates it"),
+            Some("`neap db migrate` brings it up to date, as does any command that writes"),
         ),
         E::Missing { .. } | E::Empty { .. } => (
             exit::USAGE,
             Some("`neap run FILE` creates one; --db FILE or -C DIR names another place"),
         ),
         E::Refused(_) | E::BadQuery(_) => (exit::USAGE, None),
+        E::Exists { .. } => (
+            exit::USAGE,
+            Some("name another file, or let --force replace it"),
+        ),
+        E::TooLong { .. } => (
+            exit::ERROR,
+            Some(
+                "--time-limit gives it more; a copy (`neap export --to copy.db`) can be asked for days",
+            ),
+        ),
         E::Full { .. } => (
             exit::ERROR,
             Some("make room and run the same command again: nothing is lost"),

@@ -16,7 +16,7 @@ pub(crate) use append::{Place, SegmentWriter};
 pub(crate) use member::Sha1Bytes;
 pub(crate) use originals::{Original, Originals, SHORTEST_PAYLOAD};
 pub use read::StoredBody;
-pub(crate) use read::{RecordAt, Stored, read};
+pub(crate) use read::{RecordAt, Stored, read, verify};
 pub(crate) use warc::pack;
 pub use warc::{Records, records};
 

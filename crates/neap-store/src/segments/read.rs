@@ -75,6 +75,18 @@ pub(crate) fn read(stored: &Stored) -> Result<StoredBody, StoreError> {
     }
 }
 
+/// Checks a stored record: that it can be read whole and is of the right kind, and for a response that its
+/// payload is the one that was stored.
+pub(crate) fn verify(stored: &Stored, is_revisit: bool) -> Result<(), StoreError> {
+    if !is_revisit {
+        return read(stored).map(drop);
+    }
+    match read_record(&stored.record)?.0.as_str() {
+        "revisit" => Ok(()),
+        _ => Err(stored.record.damaged("the record is of another kind")),
+    }
+}
+
 impl RecordAt {
     fn damaged(&self, what: impl ToString) -> StoreError {
         StoreError::Damaged {

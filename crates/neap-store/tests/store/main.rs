@@ -13,5 +13,6 @@ mod queries;
 mod recovery;
 mod revisits;
 mod support;
+mod upkeep;
 mod verdicts;
 mod views;

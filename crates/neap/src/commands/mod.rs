@@ -4,8 +4,11 @@ mod body;
 mod cancel;
 mod check;
 mod crawl;
+mod db;
 mod demo;
 mod explain;
+mod export;
+mod gc;
 mod help;
 mod hosts;
 mod pause;
@@ -52,7 +55,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status { job, output } => {
             status::status(&global, job.as_deref(), output.format).await
         }
-        Command::Query { sql, output } => tables::query(&global, &sql, output.format).await,
+        Command::Query {
+            sql,
+            time_limit,
+            output,
+        } => tables::query(&global, &sql, time_limit, output.format).await,
         Command::Body { url, raw, head } => body::body(&global, &url, raw, head).await,
         Command::Hosts {
             sort,
@@ -65,6 +72,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         },
         Command::Why { host } => why::why(&global, &host).await,
         Command::Explain { url } => explain::explain(&global, &url).await,
+        Command::Export(export) => export::export(&global, &export).await,
+        Command::Db(db) => db::db(&global, &db).await,
+        Command::Gc(gc) => gc::gc(&global, &gc).await,
         Command::Demo { bounds } => demo::demo(&global, &bounds).await,
         Command::Help { topic } => help::help(topic.as_deref()),
     }

@@ -1,6 +1,9 @@
 //! `neap query`: what does the store say, row by row?
 
-use std::io::{BufWriter, Read};
+use std::io::{BufWriter, Read, Write};
+use std::time::Duration;
+
+use neap_store::Rows;
 
 use super::place::reader;
 use crate::cli::Global;
@@ -15,7 +18,12 @@ const MAX_SQL_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// There is no store, or the statement is none that reads.
-pub(crate) async fn query(global: &Global, sql: &str, format: Format) -> Result<Exit, Failure> {
+pub(crate) async fn query(
+    global: &Global,
+    sql: &str,
+    time_limit: Duration,
+    format: Format,
+) -> Result<Exit, Failure> {
     let from_stdin;
     let sql = if sql == "-" {
         let mut text = String::new();
@@ -28,7 +36,7 @@ pub(crate) async fn query(global: &Global, sql: &str, format: Format) -> Result<
     } else {
         sql
     };
-    print_query(global, sql, format).await
+    print_query(global, sql, time_limit, format).await
 }
 
 /// Prints rows that are there already.
@@ -51,30 +59,50 @@ pub(crate) fn print_rows(
     Ok(until_closed(print())?)
 }
 
-async fn print_query(global: &Global, sql: &str, format: Format) -> Result<Exit, Failure> {
+async fn print_query(
+    global: &Global,
+    sql: &str,
+    time_limit: Duration,
+    format: Format,
+) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
-    let mut rows = reader.query(sql).await?;
+    let mut rows = reader.query_within(sql, Some(time_limit)).await?;
+    write_rows(&mut rows, format, Place::stdout(false), std::io::stdout()).await?;
+    Ok(exit::DONE)
+}
+
+/// Writes the rows of a query as they come; how many. Whoever reads them may have enough at any time.
+///
+/// # Errors
+/// The query fails, or `out` cannot be written.
+pub(super) async fn write_rows(
+    rows: &mut Rows,
+    format: Format,
+    place: Place,
+    out: impl Write,
+) -> Result<u64, Failure> {
     let columns = rows.columns().to_vec();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let out = BufWriter::new(std::io::stdout());
-    let mut writer = match RowWriter::new(format, &columns, Place::stdout(false), out) {
+    let mut written = 0;
+    let mut writer = match RowWriter::new(format, &columns, place, BufWriter::new(out)) {
         Ok(writer) => writer,
-        Err(error) => return ended(error),
+        Err(error) => return ended(error, written),
     };
     while let Some(row) = rows.next().await? {
         let row: Vec<Value> = row.into_iter().map(value).collect();
         if let Err(error) = writer.row(&row) {
-            return ended(error);
+            return ended(error, written);
         }
+        written += 1;
     }
     until_closed(writer.finish())?;
-    Ok(exit::DONE)
+    Ok(written)
 }
 
-/// Printing ended early: well, if it was the reader who had enough.
-fn ended(error: std::io::Error) -> Result<Exit, Failure> {
+/// Writing ended early: well, if it was the reader who had enough.
+fn ended(error: std::io::Error, written: u64) -> Result<u64, Failure> {
     until_closed(Err(error))?;
-    Ok(exit::DONE)
+    Ok(written)
 }
 
 fn value(value: neap_store::Value) -> Value {

@@ -1,0 +1,230 @@
+//! `neap export`: how do rows, an index of the bodies or the whole store get into a file?
+//!
+//! A file is written under another name and gets its own when it is complete.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use neap_store::{Draft, Reader};
+
+use super::place::{Meant, meant, reader_at, store_of};
+use super::tables::write_rows;
+use crate::cli::{Export, Exported, Global};
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::print::{Format, Place, until_closed};
+use crate::screen::number;
+
+/// Writes what was asked for.
+///
+/// # Errors
+/// There is no store or no such job, the file is there already or cannot be written; then there is no
+/// new file.
+pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Failure> {
+    let ending = export.to.as_deref().and_then(Path::extension);
+    let ending = ending.map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let form = match export.what {
+        None => return copy(global, export, ending.as_deref()).await,
+        Some(Exported::Cdxj) => None,
+        Some(_) => Some(format(export, ending.as_deref())?),
+    };
+    check_options(export)?;
+    let (reader, job) = source(global, export).await?;
+    let (what, written) = match &export.to {
+        None => {
+            let place = Place::stdout(export.raw);
+            write(
+                &reader,
+                export,
+                job.as_deref(),
+                form,
+                place,
+                std::io::stdout(),
+                Path::new("."),
+            )
+            .await?
+        }
+        Some(to) => {
+            let draft = Draft::new(to, export.force)?;
+            let place = Place {
+                width: None,
+                is_raw: export.raw,
+            };
+            let file = draft.create()?;
+            let scratch = draft.directory().to_owned();
+            let written =
+                write(&reader, export, job.as_deref(), form, place, file, &scratch).await?;
+            draft.place()?;
+            written
+        }
+    };
+    if let Some(to) = &export.to {
+        say!("{}: {}", to.display(), number(written, what));
+    }
+    Ok(exit::DONE)
+}
+
+/// Writes rows or index; what that was and how much.
+async fn write(
+    reader: &Reader,
+    export: &Export,
+    job: Option<&str>,
+    form: Option<Format>,
+    place: Place,
+    out: impl Write,
+    scratch: &Path,
+) -> Result<(&'static str, u64), Failure> {
+    let Some((form, sql)) = form.zip(sql(export, job)) else {
+        let mut out = BufWriter::new(out);
+        let records = reader.cdxj(job, scratch, &mut out).await?;
+        until_closed(out.flush())?;
+        return Ok(("record", records));
+    };
+    let mut rows = reader.query(&sql).await?;
+    Ok(("row", write_rows(&mut rows, form, place, out).await?))
+}
+
+/// The form that was asked for, or that the file's ending means.
+fn format(export: &Export, ending: Option<&str>) -> Result<Format, Failure> {
+    if let Some(format) = export.format {
+        return Ok(format);
+    }
+    match ending {
+        Some("csv") => Ok(Format::Csv),
+        Some("tsv") => Ok(Format::Tsv),
+        Some("json") => Ok(Format::Json),
+        Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
+        Some("md") => Ok(Format::Markdown),
+        None if export.to.is_none() => Ok(Format::Csv),
+        Some("db") => Err(Failure::usage(
+            "rows cannot be written as a database",
+            "`neap export --to FILE.db` without anything else copies the whole store",
+        )),
+        Some(_) | None => Err(Failure::usage(
+            "the ending of the file does not say its form",
+            "let it end in .csv, .tsv, .json, .jsonl or .md, or say --format",
+        )),
+    }
+}
+
+/// Refuses what an index has no use for.
+fn check_options(export: &Export) -> Result<(), Failure> {
+    let useless = [
+        ("--where", export.condition.is_some()),
+        ("--format", export.format.is_some()),
+        ("--raw", export.raw),
+    ];
+    let is_cdxj = export.what == Some(Exported::Cdxj);
+    match useless
+        .into_iter()
+        .find(|(_, is_given)| is_cdxj && *is_given)
+    {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::usage(
+            format!("{flag} means nothing for an index"),
+            "only --job, --to and --force do",
+        )),
+    }
+}
+
+/// The store, and the name of the job if one was named.
+async fn source(global: &Global, export: &Export) -> Result<(Reader, Option<String>), Failure> {
+    let (path, name) = match export
+        .job
+        .as_deref()
+        .map(|text| meant(text, &[]))
+        .transpose()?
+    {
+        Some(Meant::File(file)) => (store_of(global, Some(&file)), Some(file.job.name)),
+        Some(Meant::Name(name)) => (store_of(global, None), Some(name)),
+        None => (store_of(global, None), None),
+    };
+    let reader = reader_at(&path).await?;
+    if let Some(name) = &name
+        && !reader.jobs().await?.iter().any(|job| job.name == *name)
+    {
+        return Err(Failure::usage(
+            format!("there is no job `{name}` in {}", path.display()),
+            "`neap status` lists all jobs",
+        ));
+    }
+    Ok((reader, name))
+}
+
+/// The statement whose rows are exported; none for an index.
+fn sql(export: &Export, job: Option<&str>) -> Option<String> {
+    let from = match export.what? {
+        Exported::Results => "results",
+        Exported::Failures => "failures",
+        Exported::Skipped => "skipped",
+        Exported::Hosts => "host_health",
+        Exported::Attempts => ATTEMPTS,
+        Exported::Cdxj => return None,
+    };
+    let mut sql = format!("SELECT * FROM {from} WHERE TRUE");
+    if let Some(job) = job {
+        let quoted = job.replace('\'', "''");
+        sql.push_str(&match export.what {
+            Some(Exported::Hosts) => format!(
+                " AND host IN (SELECT h.name FROM hosts h WHERE EXISTS (SELECT 1 FROM requests r \
+                 JOIN jobs j ON j.job_id = r.job_id WHERE r.host_id = h.host_id AND j.name = '{quoted}'))"
+            ),
+            Some(_) | None => format!(" AND job = '{quoted}'"),
+        });
+    }
+    if let Some(condition) = &export.condition {
+        // On lines of its own, so that a comment at its end hides nothing.
+        sql.push_str(&format!(" AND (\n{condition}\n)"));
+    }
+    Some(sql)
+}
+
+/// Attempts with the names of what they refer to.
+const ATTEMPTS: &str = "(SELECT j.name AS job, j.round, r.url, h.name AS host, a.number,
+     strftime('%Y-%m-%dT%H:%M:%fZ', a.started_ms / 1000.0, 'unixepoch') AS started_at,
+     a.dns_us, a.connect_us, a.first_byte_us, a.duration_us, a.status, a.outcome_name AS outcome,
+     a.cause, a.fault, a.error, a.is_charged, a.backoff_ms, a.body_bytes, a.host_limit, a.in_flight,
+     a.epoch AS run
+   FROM attempts a JOIN requests r ON r.request_id = a.request_id
+   JOIN jobs j ON j.job_id = r.job_id JOIN hosts h ON h.host_id = a.host_id)";
+
+/// Copies the whole store, bodies excepted.
+async fn copy(global: &Global, export: &Export, ending: Option<&str>) -> Result<Exit, Failure> {
+    let to = match (&export.to, ending) {
+        (Some(to), Some("db" | "sqlite" | "sqlite3")) => to,
+        (Some(_), _) => {
+            return Err(Failure::usage(
+                "what is to be exported?",
+                "say `results`, `attempts`, `failures`, `skipped`, `hosts` or `cdxj`; a copy of the whole \
+                 store ends in .db",
+            ));
+        }
+        (None, _) => {
+            return Err(Failure::usage(
+                "what is to be exported, and where to?",
+                "e.g. `neap export results --to results.csv`, or `neap export --to copy.db`",
+            ));
+        }
+    };
+    let rows_only = [
+        ("--job", export.job.is_some()),
+        ("--where", export.condition.is_some()),
+        ("--format", export.format.is_some()),
+        ("--raw", export.raw),
+    ];
+    if let Some((flag, _)) = rows_only.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Failure::usage(
+            format!("{flag} means nothing for a copy of the whole store"),
+            "name what is to be exported, such as `results`",
+        ));
+    }
+    let reader = reader_at(&store_of(global, None)).await?;
+    reader.copy_to(to, export.force).await?;
+    say!(
+        "{} is a copy of {}; bodies stay in {}",
+        to.display(),
+        reader.path().display(),
+        neap_store::segments::directory_of(reader.path()).display()
+    );
+    Ok(exit::DONE)
+}
