@@ -109,6 +109,46 @@ fn a_crawl_leaves_behind_how_its_host_did_and_how_the_limit_went() {
 }
 
 #[test]
+fn hosts_of_a_domain_show_the_limit_that_they_share_under_either_name() {
+    let start = |letter: char| {
+        Site::builder()
+            .page(&format!("/{letter}"), Reply::ok("here"))
+            .start()
+    };
+    let (first, second) = (start('a'), start('b'));
+    let place = Place::new();
+    // Two ports of an address are two hosts of one domain.
+    let job = format!(
+        "neap = 1\nname = \"two\"\n[input]\nurls = [\"{}\", \"{}\"]\n\
+         [limits]\nkey = \"domain\"\n",
+        first.url("/a"),
+        second.url("/b")
+    );
+    place.write("two.toml", &job);
+    place.neap(&["run", "two.toml"]).expect(0);
+    let (first, second) = (first.base_url(), second.base_url());
+    let history = |name: &str| hosts(&place, &["--history", name]);
+    assert_eq!(history(&first), history(&second));
+    let kept = history(&first)[0]["host"].as_str().unwrap().to_owned();
+    for (host, other) in [(&first, &second), (&second, &first)] {
+        let shares = format!("shares its limit with {other} (`limits.key = \"domain\"`)");
+        let under = format!("its changes are kept under {kept}");
+        let said = place
+            .neap(&["hosts", "--history", host, "--svg", "limit.svg"])
+            .expect(0);
+        let why = told(&place, &["why", host]);
+        for text in [&said.err, &why] {
+            assert!(text.contains(&shares) && text.contains(&under), "{text}");
+        }
+        let svg = std::fs::read_to_string(place.path("limit.svg")).unwrap();
+        assert!(
+            svg.contains(&format!("limit of {host}, shared with {other}")),
+            "{svg}"
+        );
+    }
+}
+
+#[test]
 fn a_limit_is_drawn_into_a_file_that_stands_for_itself() {
     let site = Site::builder()
         .tree(Tree::new(120, 6, 500))

@@ -208,6 +208,8 @@ pub struct Liveness {
 /// A change of a limit that was kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptChange {
+    /// The name of the host that it is kept under: of those that share a limit, the one that led them then.
+    pub host: String,
     /// Counted from 1 for each host.
     pub number: i64,
     /// The run.
@@ -288,15 +290,20 @@ impl Reader {
         self.names(sqlx::query_scalar(sql).bind(most)).await
     }
 
-    /// How the limit of a host went, as far as it was kept; the oldest first. A host that shares a limit has
-    /// no changes of its own: see [`HostSummary::limit_host`].
+    /// How the limit of a host went, as far as it was kept; the oldest first. Of hosts that share a limit, the
+    /// one that leads them is to be asked for ([`HostSummary::limit_host`]): what was kept under any of them is
+    /// told, since another one may have led them in an earlier run. The newest [`KEPT_CHANGES`] at most.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub async fn limit_changes(&self, host: HostId) -> Result<Vec<KeptChange>, StoreError> {
         let rows = sqlx::query(
-            "SELECT number, epoch, changed_ms, limit_before, limit_after, reason FROM limit_changes
-             WHERE host_id = ? ORDER BY number LIMIT ?",
+            "SELECT * FROM
+               (SELECT number, epoch, changed_ms, limit_before, limit_after, reason, name, c.host_id
+                FROM limit_changes c JOIN hosts h USING (host_id)
+                WHERE c.host_id = ?1 OR h.shares_limit_of = ?1
+                ORDER BY epoch DESC, changed_ms DESC, c.host_id DESC, number DESC LIMIT ?2)
+             ORDER BY epoch, changed_ms, host_id, number",
         )
         .bind(host.0)
         .bind(KEPT_CHANGES)
@@ -310,11 +317,24 @@ impl Reader {
             before: row.get(3),
             after: row.get(4),
             reason: row.get(5),
+            host: row.get(6),
         };
         Ok(rows.iter().map(change).collect())
     }
 
-    /// How often a host answered 502 between two moments, in stretches of `step_ms` (1 and up) from the
+    /// The names of the hosts that share the limit of this one, which leads them, itself among them; so many
+    /// at most.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn sharing(&self, leader: HostId, most: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM hosts WHERE host_id = ? OR shares_limit_of = ?
+             ORDER BY name LIMIT ?";
+        let query = sqlx::query_scalar(sql).bind(leader.0).bind(leader.0);
+        self.names(query.bind(most)).await
+    }
+
+    /// How often a host, or one that shares its limit, answered 502 between two moments, in stretches of `step_ms` (1 and up) from the
     /// first moment on; stretches without any are left out.
     ///
     /// # Errors
@@ -328,7 +348,8 @@ impl Reader {
     ) -> Result<Vec<BadSecond>, StoreError> {
         let rows = sqlx::query(
             "SELECT (started_ms - ?2) / ?4 AS step, count(*) FROM attempts
-             WHERE outcome = 6 AND host_id = ?1 AND cause = 'http_502'
+             WHERE outcome = 6 AND cause = 'http_502'
+               AND host_id IN (SELECT host_id FROM hosts WHERE host_id = ?1 OR shares_limit_of = ?1)
                AND started_ms BETWEEN ?2 AND ?3
              GROUP BY step ORDER BY step",
         )

@@ -101,6 +101,18 @@ async fn a_host_is_read_as_it_was_written_and_shown_in_rfc_3339() {
     assert_eq!((found.waiting, found.ready, found.http_502), (1, 0, 1));
     assert_eq!(found.limit_host(), rows[1].host);
     assert_eq!(found.shares_limit_with.as_deref(), Some("http://b.example"));
+    // What is kept under either of them is what both went by.
+    let leader = found.limit_host();
+    let changes = vec![change(host, 1), change(leader, 2), change(host, 3)];
+    crawl.send(Command::LimitChanges(changes)).await;
+    settled(&mut crawl, host).await;
+    let kept = reader.limit_changes(leader).await.unwrap();
+    let under: Vec<&str> = kept.iter().map(|change| change.host.as_str()).collect();
+    let (a, b) = ("http://a.example", "http://b.example");
+    assert_eq!(under, [a, b, a]);
+    assert_eq!(reader.sharing(leader, 9).await.unwrap(), [a, b]);
+    assert_eq!(reader.sharing(leader, 1).await.unwrap(), [a]);
+    assert_eq!(reader.sharing(host, 9).await.unwrap(), [a], "it leads none");
     let sql = "SELECT concurrency_limit, in_flight, requests_per_s, p95_ms, only_probed_since,
         next_probe_at, held_until, waits_for_robots, as_of FROM host_health WHERE as_of IS NOT NULL";
     assert_eq!(

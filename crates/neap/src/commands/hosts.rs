@@ -1,6 +1,6 @@
 //! `neap hosts`: how does each host do, and how did the limit of one go?
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use neap_core::UnixMs;
@@ -109,13 +109,18 @@ pub(crate) async fn history(
     let reader = reader(global).await?;
     let host = which::host(&reader, text).await?;
     let changes = reader.limit_changes(host.limit_host()).await?;
+    let sharing = sharing(&reader, &host).await?;
     if let Some(path) = svg {
-        let picture = drawn(&reader, &host, &changes).await?;
+        let title = tell::title(&host, &sharing);
+        let picture = drawn(&reader, &host, &title, &changes).await?;
         std::fs::write(path, picture).map_err(|error| {
             Failure::error(format!("{} cannot be written: {error}", path.display()))
         })?;
     }
-    let columns = ["time", "before", "after", "reason", "run"];
+    if let Some(shares) = tell::shares(&host, &sharing) {
+        until_closed(writeln!(std::io::stderr(), "{} {shares}", host.name))?;
+    }
+    let columns = ["time", "before", "after", "reason", "run", "host"];
     print_rows(format, &columns, changes.iter().map(row))?;
     Ok(exit::DONE)
 }
@@ -127,13 +132,27 @@ fn row(change: &KeptChange) -> Vec<Value> {
         rounded(change.after, 100.0),
         Value::Text(change.reason.clone()),
         Value::Integer(change.epoch),
+        Value::Text(change.host.clone()),
     ]
+}
+
+/// The hosts that share a limit with this one; empty if none does.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) async fn sharing(reader: &Reader, host: &HostSummary) -> Result<Vec<String>, Failure> {
+    let mut names = reader
+        .sharing(host.limit_host(), tell::MOST_SHARING)
+        .await?;
+    names.retain(|name| *name != host.name);
+    Ok(names)
 }
 
 /// The picture of a limit, from its first change that was kept to when the host was last looked at.
 async fn drawn(
     reader: &Reader,
     host: &HostSummary,
+    title: &str,
     changes: &[KeptChange],
 ) -> Result<String, Failure> {
     let seen = host.standing.as_ref().map(|(_, _, at)| *at);
@@ -143,9 +162,10 @@ async fn drawn(
     // A second at least, or there would be nothing to draw on.
     let to = UnixMs(last.unwrap_or(from).0.max(from.0 + 1000));
     let step_ms = ((to.0 - from.0) / MOST_BARS).max(1000);
-    let bad = reader.bad_gateways(host.host, from, to, step_ms).await?;
+    let leader = host.limit_host();
+    let bad = reader.bad_gateways(leader, from, to, step_ms).await?;
     let chart = Chart {
-        host: &host.name,
+        host: title,
         changes,
         bad: &bad,
         step_ms,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::hosts::now;
+use super::hosts::{now, sharing};
 use super::place::reader;
 use super::which;
 use crate::cli::Global;
@@ -22,6 +22,7 @@ pub(crate) async fn why(global: &Global, text: &str) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let host = which::host(&reader, text).await?;
     let story = HostStory {
+        sharing: sharing(&reader, &host).await?,
         changes: reader.limit_changes(host.limit_host()).await?,
         causes: reader.last_causes(host.host, LAST_ATTEMPTS).await?,
         host,

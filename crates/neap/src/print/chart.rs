@@ -87,10 +87,13 @@ impl Chart<'_> {
         EDGES.0 + share * (EDGES.1 - EDGES.0)
     }
 
-    /// One line for each run: what was between two runs, nobody knows.
+    /// One line for each run, and each host that led in it: what was between two runs, nobody knows.
     fn steps(&self, svg: &mut String, most: f64) {
-        for run in self.changes.chunk_by(|a, b| a.epoch == b.epoch) {
-            let is_last = run.last().map(|c| c.number) == self.changes.last().map(|c| c.number);
+        let mut lines: Vec<&KeptChange> = self.changes.iter().collect();
+        lines.sort_by_key(|change| (change.epoch, &change.host, change.number));
+        for run in lines.chunk_by(|a, b| a.epoch == b.epoch && a.host == b.host) {
+            let newest = self.changes.last();
+            let is_last = newest.is_some_and(|newest| run.iter().any(|c| *c == newest));
             let mut path = String::new();
             for change in run {
                 let (x, y) = (self.x(change.at), y(LIMIT_PANEL, change.after, most));
@@ -233,6 +236,7 @@ mod tests {
 
     fn change(number: i64, epoch: i64, before: f64, after: f64) -> KeptChange {
         KeptChange {
+            host: "http://a.example".to_owned(),
             number,
             epoch,
             at: UnixMs(1000 * number),
@@ -265,6 +269,25 @@ mod tests {
         // 880 pixels for ten seconds, 230 for a limit of eight.
         assert!(svg.contains("d=\"M148.0 165.0V50.0H236.0V222.5\""), "{svg}");
         assert!(svg.contains("d=\"M500.0 165.0V165.0H940.0\""), "{svg}");
+    }
+
+    #[test]
+    fn limits_that_were_two_before_they_were_shared_are_two_lines() {
+        let of = |host: &str, change: KeptChange| KeptChange {
+            host: host.to_owned(),
+            ..change
+        };
+        let changes = [
+            of("http://a.example", change(1, 1, 4.0, 8.0)),
+            of("http://b.example", change(2, 1, 2.0, 2.0)),
+            of("http://a.example", change(3, 1, 8.0, 8.0)),
+        ];
+        let svg = chart(&changes, &[]);
+        assert_eq!(svg.matches("stroke=\"#1f5fa8\"").count(), 2, "{svg}");
+        assert!(
+            svg.contains("d=\"M148.0 165.0V50.0H324.0V50.0H940.0\""),
+            "{svg}"
+        );
     }
 
     #[test]

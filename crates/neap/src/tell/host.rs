@@ -14,6 +14,12 @@ use crate::screen::{grouped, number};
 /// written down every two seconds.
 const OF_LATE: Duration = Duration::from_secs(10);
 
+/// Hosts that share a limit and are named; of more it is only said that there are.
+const SHARING_TOLD: usize = 5;
+
+/// Hosts that share a limit and are counted.
+pub(crate) const MOST_SHARING: u32 = 10_000;
+
 /// Changes of the limit that `why` names, the newest.
 const CHANGES_TOLD: usize = 5;
 
@@ -82,6 +88,8 @@ fn waits_for_robots(host: &HostSummary, standing: &Standing) -> bool {
 pub(crate) struct HostStory {
     /// How it does.
     pub(crate) host: HostSummary,
+    /// The others that share its limit.
+    pub(crate) sharing: Vec<String>,
     /// How its limit went, the oldest first.
     pub(crate) changes: Vec<KeptChange>,
     /// How its last attempts ended.
@@ -93,15 +101,45 @@ pub(crate) fn why(story: &HostStory, now: &Now) -> Vec<String> {
     let host = &story.host;
     let mut told = vec![host.name.clone()];
     told.extend(present(host, now));
-    told.extend(host.shares_limit_with.as_ref().map(|leader| {
-        format!("  It shares that limit with {leader} (`limits.key = \"domain\"`).")
-    }));
+    told.extend(shares(host, &story.sharing).map(|shares| format!("  It {shares}")));
     told.extend(waits(host, now));
     told.push(requests(host, now));
     told.extend(robots(host, now));
     told.extend(last_attempts(&story.causes));
     told.extend(changes(&story.changes, now));
     told
+}
+
+/// With whom a host shares its limit, if it does, as the rest of a sentence that begins with its name.
+pub(crate) fn shares(host: &HostSummary, others: &[String]) -> Option<String> {
+    let names = listed(others)?;
+    let leader = host.shares_limit_with.as_ref().unwrap_or(&host.name);
+    Some(format!(
+        "shares its limit with {names} (`limits.key = \"domain\"`): together they may have that many \
+         requests in flight, and its changes are kept under {leader}."
+    ))
+}
+
+/// Whose limit is drawn.
+pub(crate) fn title(host: &HostSummary, others: &[String]) -> String {
+    match listed(others) {
+        Some(names) => format!("{}, shared with {names}", host.name),
+        None => host.name.clone(),
+    }
+}
+
+/// Names as people list them, the first few; `None` if there are none.
+fn listed(names: &[String]) -> Option<String> {
+    let (last, first) = names.split_last()?;
+    if names.len() > SHARING_TOLD {
+        let more = names.len() - SHARING_TOLD;
+        let told = names[..SHARING_TOLD].join(", ");
+        return Some(format!("{told} and {} more", grouped(more as u64)));
+    }
+    Some(match first {
+        [] => last.clone(),
+        [_, ..] => format!("{} and {last}", first.join(", ")),
+    })
 }
 
 /// How many requests it may have and has.
@@ -384,10 +422,40 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn who_shares_a_limit_is_named_with_whom() {
+        let names = |most: u8| -> Vec<String> {
+            let names = (b'b'..).take(usize::from(most));
+            names
+                .map(|letter| format!("http://{}.example", letter as char))
+                .collect()
+        };
+        let mut host = host(standing());
+        assert_eq!(shares(&host, &[]), None);
+        assert_eq!(title(&host, &[]), "http://a.example");
+        let shared = shares(&host, &names(1)).unwrap();
+        assert!(
+            shared.starts_with("shares its limit with http://b.example (`limits.key"),
+            "{shared}"
+        );
+        assert!(shared.ends_with("kept under http://a.example."), "{shared}");
+        host.shares_limit_with = Some("http://c.example".to_owned());
+        let shared = shares(&host, &names(2)).unwrap();
+        assert!(
+            shared.contains("with http://b.example and http://c.example ("),
+            "{shared}"
+        );
+        assert!(shared.ends_with("kept under http://c.example."), "{shared}");
+        let many = title(&host, &names(7));
+        assert!(many.ends_with("http://f.example and 2 more"), "{many}");
+    }
+
+    #[test]
     fn why_says_what_happened_and_until_when() {
         let story = HostStory {
             host: host(probed()),
+            sharing: Vec::new(),
             changes: vec![KeptChange {
+                host: "http://a.example".to_owned(),
                 number: 1,
                 epoch: 3,
                 at: after_noon(-200),
