@@ -197,7 +197,7 @@ fn truncate_as(fd: c_int, bytes: off_t) -> c_int {
     let Some(mut registry) = registry().filter(|registry| registry.is_watched(fd)) else {
         return ask();
     };
-    if let Some(errno) = registry.before(fd, Call::Write) {
+    if let Some(errno) = registry.before(fd, Call::Truncate) {
         return refuse(errno);
     }
     let result = ask();

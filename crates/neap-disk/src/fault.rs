@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 /// A kind of system call that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// `write`, `pwrite` and `ftruncate`.
+    /// `write` and `pwrite`.
     Write,
+    /// `ftruncate`.
+    Truncate,
     /// `fsync` and `fdatasync`, of files and directories.
     Sync,
     /// `open` for writing.
