@@ -6,6 +6,7 @@
 mod commands;
 mod crawl;
 mod demo;
+mod disk;
 mod gateways;
 mod jobs;
 mod kill;
@@ -14,6 +15,7 @@ mod outside;
 mod people;
 mod segments;
 mod stop;
+mod stores;
 mod support;
 mod tidy;
 mod upkeep;

@@ -11,7 +11,7 @@ use crate::support::{Place, site_job};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A body that compresses to about its size, different for each number.
-fn noise(number: u32) -> String {
+pub(crate) fn noise(number: u32) -> String {
     let mut x = u64::from(number) + 1;
     let mut next = || {
         x ^= x << 13;

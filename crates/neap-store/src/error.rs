@@ -219,6 +219,8 @@ fn named(path: &Path, code: i32, source: sqlx::Error) -> StoreError {
         },
         CORRUPT | NOT_A_DATABASE => StoreError::Corrupt { path, what },
         FULL => StoreError::Full { path },
+        // What can be read and not opened lacks the files beside it, and they cannot be made.
+        CANNOT_OPEN if std::fs::File::open(&path).is_ok() => StoreError::ReadOnly { path },
         CANNOT_OPEN => StoreError::Unopenable { path },
         _ => StoreError::Sql { path, source },
     }

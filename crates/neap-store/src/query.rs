@@ -4,6 +4,7 @@
 //! taken and only of a kind that reads, so that nobody attaches another file or leaves the connection
 //! changed for the next. Rows come one by one, with the types that SQLite gave them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -100,7 +101,7 @@ impl Reader {
             .await
             .map_err(StoreError::sql(&path))?;
         let text = AssertSqlSafe(sql.to_owned()).into_sql_str();
-        let statement = connection.prepare(text).await.map_err(bad_query)?;
+        let statement = connection.prepare(text).await.map_err(bad_query(&path))?;
         let columns = statement
             .columns()
             .iter()
@@ -110,11 +111,11 @@ impl Reader {
         let (sender, rows) = mpsc::channel(READ_AHEAD);
         let sql = sql.to_owned();
         if let Some((_, at)) = deadline {
-            let mut handle = connection.lock_handle().await.map_err(bad_query)?;
+            let mut handle = connection.lock_handle().await.map_err(bad_query(&path))?;
             handle.set_progress_handler(STEPS, move || Instant::now() < at);
         }
         tokio::spawn(async move {
-            let read = read(&sql, &mut connection, &sender);
+            let read = read(&path, &sql, &mut connection, &sender);
             let is_late = match deadline {
                 None => read.await,
                 // The rows are not taken, so that SQLite is not asked to go on and does not look at the time.
@@ -135,6 +136,7 @@ impl Reader {
 
 /// Sends the rows of a statement on; whether it was stopped in between.
 async fn read(
+    path: &Path,
     sql: &str,
     connection: &mut SqliteConnection,
     sender: &mpsc::Sender<Result<Vec<Value>, StoreError>>,
@@ -147,7 +149,7 @@ async fn read(
             Ok(Some(row)) => Ok(values(&row)),
             Ok(None) => return false,
             Err(error) if is_interrupt(&error) => return true,
-            Err(error) => Err(bad_query(error)),
+            Err(error) => Err(bad_query(path)(error)),
         };
         let is_last = row.is_err();
         if sender.send(row).await.is_err() || is_last {
@@ -162,13 +164,18 @@ fn is_interrupt(error: &sqlx::Error) -> bool {
     code.as_deref() == Some("9")
 }
 
-pub(crate) fn bad_query(error: sqlx::Error) -> StoreError {
-    match error.as_database_error() {
-        Some(error) if error.message().contains("readonly") => {
-            StoreError::Refused("a query can only read".to_owned())
+/// Tells queries that are wrong from stores that are.
+pub(crate) fn bad_query(path: &Path) -> impl Fn(sqlx::Error) -> StoreError + '_ {
+    move |error| {
+        let error = StoreError::sql(path)(error);
+        if let StoreError::ReadOnly { .. } = error {
+            return StoreError::Refused("a query can only read".to_owned());
         }
-        Some(error) => StoreError::BadQuery(error.message().to_owned()),
-        None => StoreError::BadQuery(error.to_string()),
+        if let StoreError::Sql { source, .. } = &error {
+            let words = source.as_database_error().map(|error| error.message());
+            return StoreError::BadQuery(words.map_or_else(|| source.to_string(), str::to_owned));
+        }
+        error
     }
 }
 

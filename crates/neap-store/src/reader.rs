@@ -15,7 +15,7 @@ use crate::commit::LONGEST_CHAIN;
 use crate::discover::host_name;
 use crate::jobs::{self, JobRow};
 use crate::migrate::{KNOWN_VERSION, version};
-use crate::open::{inspect, newer, read_key};
+use crate::open::{beside, inspect, newer, read_key};
 use crate::segments::{RecordAt, Stored, StoredBody, directory_of, read};
 
 /// Connections: one that reads rows, and one for what is asked meanwhile.
@@ -35,20 +35,11 @@ impl Reader {
     /// As [`crate::Store::open`], and [`StoreError::Older`] for a store that must be migrated first.
     pub async fn open(path: &Path) -> Result<Reader, StoreError> {
         inspect(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(Duration::from_secs(10))
-            .foreign_keys(false)
-            .pragma("query_only", "ON")
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_lazy_with(options);
-        let sql = || StoreError::sql(path);
-        let mut connection = pool.acquire().await.map_err(sql())?;
-        let found = version(&mut connection).await.map_err(sql())?;
-        drop(connection);
+        let (pool, found) = match connect(path, false).await {
+            // Nobody can change it either where nothing can be written and no log waits.
+            Err(StoreError::ReadOnly { .. }) if !has_log(path) => connect(path, true).await?,
+            connected => connected?,
+        };
         if found > KNOWN_VERSION {
             return Err(newer(path, found));
         }
@@ -142,6 +133,32 @@ pub(crate) fn stored_at(row: &SqliteRow, first: usize, directory: &Path) -> Opti
         original: record(first + 3),
         payload_sha1: sha1.and_then(|sha1| sha1.try_into().ok()),
     })
+}
+
+/// Connects readers to a store, whose version is told. With `is_immutable` SQLite looks for no other file
+/// and takes no lock.
+async fn connect(path: &Path, is_immutable: bool) -> Result<(SqlitePool, i64), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(is_immutable)
+        .busy_timeout(Duration::from_secs(10))
+        .foreign_keys(false)
+        .pragma("query_only", "ON")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_lazy_with(options);
+    let sql = || StoreError::sql(path);
+    let mut connection = pool.acquire().await.map_err(sql())?;
+    let found = version(&mut connection).await.map_err(sql())?;
+    drop(connection);
+    Ok((pool, found))
+}
+
+/// Whether there is a write-ahead log that may hold what the database does not.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
 /// Where the page of a URL is. Host and fingerprint find the request of each job, the URL tells apart what

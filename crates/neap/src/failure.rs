@@ -133,7 +133,7 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
         ),
         E::Unopenable { .. } => (
             exit::ERROR,
-            Some("see that you may read it, and write in its directory"),
+            Some("see that you may read it, and that `ulimit -n` leaves files to open"),
         ),
         E::Corrupt { .. } => (
             exit::ERROR,

@@ -67,8 +67,8 @@ impl Reader {
         }
         let mut rows = query.fetch(self.pool());
         let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(bad_query)? {
-            found.push(RequestId(row.try_get(0).map_err(bad_query)?));
+        while let Some(row) = rows.try_next().await.map_err(bad_query(self.path()))? {
+            found.push(RequestId(row.try_get(0).map_err(bad_query(self.path()))?));
         }
         Ok(found)
     }

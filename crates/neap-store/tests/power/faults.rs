@@ -165,28 +165,9 @@ async fn one(fault: Fault, durability: Durability, expected: &Found, seen: &mut 
 
 /// That an error says what happened and where.
 fn is_named(error: &StoreError, fault: &Fault, directory: &str) {
-    let is_named = match error {
-        StoreError::Full { .. } => fault.errno == libc::ENOSPC,
-        StoreError::Disk { .. } | StoreError::Io { .. } => fault.errno == libc::EIO,
-        StoreError::Missing { .. }
-        | StoreError::Empty { .. }
-        | StoreError::NotSqlite { .. }
-        | StoreError::Foreign { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::SqliteTooOld { .. }
-        | StoreError::Held { .. }
-        | StoreError::Superseded { .. }
-        | StoreError::Damaged { .. }
-        | StoreError::Unexpected(_)
-        | StoreError::Refused(_)
-        | StoreError::BadQuery(_)
-        | StoreError::ReadOnly { .. }
-        | StoreError::Unopenable { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::Busy { .. }
-        | StoreError::Sql { .. }
-        | StoreError::Stopped => false,
+    let is_named = match fault.errno {
+        libc::ENOSPC => matches!(error, StoreError::Full { .. }),
+        _ => matches!(error, StoreError::Disk { .. } | StoreError::Io { .. }),
     };
     let text = error.to_string();
     assert!(
