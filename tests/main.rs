@@ -8,6 +8,7 @@ mod crawl;
 mod demo;
 mod disk;
 mod gateways;
+mod input;
 mod jobs;
 mod kill;
 mod outage;

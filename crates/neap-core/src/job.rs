@@ -41,13 +41,42 @@ pub struct Job {
 }
 
 /// `[input]`: where the crawl starts.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
     /// URLs written in the job file.
     pub urls: Vec<CanonicalUrl>,
-    /// Text files with one URL a line, as written in the job file (relative to it).
+    /// Files of URLs, as written in the job file (relative to it); `-` is standard input.
     pub files: Vec<String>,
+    /// The format of all files. Default: what the name of each says, or else `text`.
+    pub format: Option<InputFormat>,
+    /// The column or member that holds the URL; the others are kept beside it. Default: `url`.
+    pub url_column: String,
+}
+
+impl Default for Input {
+    fn default() -> Input {
+        Input {
+            urls: Vec::new(),
+            files: Vec::new(),
+            format: None,
+            url_column: "url".to_owned(),
+        }
+    }
+}
+
+/// The format of a file of URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// One URL a line.
+    Text,
+    /// A table with names of columns in its first line, separated by commas.
+    Csv,
+    /// A table with names of columns in its first line, separated by tabs.
+    Tsv,
+    /// A JSON object a line.
+    Jsonl,
 }
 
 /// `[crawl]`: which links are followed.

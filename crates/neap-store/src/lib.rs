@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod discover;
+mod drafts;
 mod error;
 mod export;
 mod fingerprint;
@@ -45,7 +46,7 @@ pub use reader::Reader;
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};
 pub use segments::{Records, StoredBody, records};
 pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried};
-pub use submit::{Submission, Submitted};
+pub use submit::{InputFile, InputRow, Intake, Submission, Submitted};
 pub use upkeep::{Check, Doomed, Emptied, Finding, GcRule, Part, PartKind, Removed};
 pub use writer::{Settings, Writer, WriterHandle};
 

@@ -88,6 +88,7 @@ impl Store {
         transaction.commit().await.map_err(sql())?;
         connection.close().await.map_err(sql())?;
         self.finish_cancelled().await?;
+        self.clear_drafts().await?;
         Ok(Run {
             epoch: Epoch(epoch),
             is_for_all,

@@ -43,6 +43,11 @@ impl Failure {
         Failure::new(exit::ERROR, message, Some(help.into()))
     }
 
+    /// A signal came before the work was done.
+    pub(crate) fn stopped(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure::new(exit, message, None)
+    }
+
     fn new(exit: Exit, message: impl Into<String>, help: Option<String>) -> Failure {
         Failure {
             exit,

@@ -1,6 +1,6 @@
 //! What happens on Ctrl-C?
 //!
-//! The first SIGINT or SIGTERM drains the run, the second aborts it. Should even that hang, on a disk
+//! The first SIGINT or SIGTERM drains the run, the second aborts it; a submission ends with the first. Should even that hang, on a disk
 //! that does not answer for instance, the process ends after [`LAST_RESORT`]: what is recorded is safe
 //! at any moment, so nothing is lost.
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use neap_runner::{Stop, Stopper};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{self, Exit};
 
@@ -33,21 +33,45 @@ impl LastSignal {
     }
 }
 
+/// SIGINT and SIGTERM from the moment on at which it is made: none is lost between two who take them.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The operating system does not let us.
+    pub(crate) fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next of them, as the exit code of who is ended by it.
+    pub(crate) async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => exit::ABORTED_INT,
+            _ = self.terminate.recv() => exit::ABORTED_TERM,
+        }
+    }
+}
+
 /// Lets signals stop a run from now on.
-///
-/// # Errors
-/// The operating system does not let us listen for signals.
-pub(crate) fn stop_on_signals(stopper: Stopper, grace: Duration) -> std::io::Result<LastSignal> {
+pub(crate) fn stop_on_signals(
+    mut signals: Signals,
+    stopper: Stopper,
+    grace: Duration,
+) -> LastSignal {
     let last = LastSignal::default();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     let heard = last.clone();
     tokio::spawn(async move {
         loop {
-            let was_term = tokio::select! {
-                _ = interrupt.recv() => false,
-                _ = terminate.recv() => true,
-            };
+            let was_term = signals.next().await == exit::ABORTED_TERM;
             heard.was_term.store(was_term, Ordering::Relaxed);
             match stopper.next() {
                 Stop::No => {}
@@ -66,5 +90,5 @@ pub(crate) fn stop_on_signals(stopper: Stopper, grace: Duration) -> std::io::Res
             }
         }
     });
-    Ok(last)
+    last
 }

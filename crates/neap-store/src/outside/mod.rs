@@ -33,6 +33,8 @@ pub(crate) struct Outside {
     connection: SqliteConnection,
     path: PathBuf,
     began: Instant,
+    /// Whether a run may want to write, too.
+    has_run: bool,
 }
 
 impl Store {
@@ -47,6 +49,7 @@ impl Store {
             connection,
             path: self.path().to_owned(),
             began: Instant::now(),
+            has_run: false,
         })
     }
 }
@@ -76,14 +79,23 @@ impl Outside {
 
     /// Commits and lets the run know.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        let has_run = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE epoch = (SELECT max(epoch) FROM runs)
+             AND ended_ms IS NULL AND ending IS NULL)",
+        )
+        .fetch_one(&mut self.connection)
+        .await;
+        self.has_run = has_run.map_err(StoreError::sql(&self.path))?;
         let sql = "UPDATE controls SET changes = changes + 1; COMMIT";
         let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
         done.map(drop).map_err(StoreError::sql(&self.path))
     }
 
-    /// Leaves the store to the run for as long as the last transaction took.
+    /// Leaves the store to the run, if there is one, for as long as the last transaction took.
     pub(crate) async fn rest(&self) {
-        tokio::time::sleep(self.began.elapsed().min(LONGEST_REST)).await;
+        if self.has_run {
+            tokio::time::sleep(self.began.elapsed().min(LONGEST_REST)).await;
+        }
     }
 
     /// Gives the connection up.

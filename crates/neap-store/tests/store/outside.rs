@@ -2,10 +2,11 @@
 
 use neap_core::{JobId, RequestId};
 use neap_store::{
-    Access, Chosen, Command, Event, JobChange, JobState, Reader, Settings, Store, StoreError,
+    Access, Chosen, Command, Event, InputRow, JobChange, JobState, Reader, RedirectVerdict,
+    Settings, Store, StoreError,
 };
 
-use crate::support::{Crawl, NOW, crawl, done, failed, linking, retry, submit, url};
+use crate::support::{Crawl, NOW, crawl, done, failed, linking, redirect, retry, submit, url};
 
 const HOST: &str = "http://a.example/";
 const OTHER: &str = "http://b.example/";
@@ -354,5 +355,91 @@ async fn a_run_for_all_finds_the_jobs_of_others_once() {
             .unwrap(),
         0,
         "a request of another job"
+    );
+}
+
+#[tokio::test]
+async fn a_job_is_seen_when_it_is_complete_and_not_before() {
+    let (crawl, first) = crawl(&[HOST]).await;
+    let job = crate::support::job("shop");
+    let mut intake = crawl.store.begin_job(&job).await.unwrap();
+    let rows = [HOST, OTHER, HOST].map(|text| InputRow {
+        url: url(text),
+        fields: Some(format!("{{\"from\":\"{text}\"}}")),
+    });
+    intake.add(&rows).await.unwrap();
+    assert_eq!(crawl.store.jobs().await.unwrap().len(), 1);
+    assert_eq!(
+        crawl.store.job(first).await.unwrap().state,
+        JobState::Unfinished,
+        "nothing takes its place yet"
+    );
+    // Another one at the same time, of the same name.
+    let mut other = crawl.store.begin_job(&job).await.unwrap();
+    other.add(&rows[..1]).await.unwrap();
+    let done = intake.complete(&[]).await.unwrap();
+    assert_eq!((done.round, done.added, done.already_known), (2, 2, 1));
+    let done = other.complete(&[]).await.unwrap();
+    assert_eq!((done.round, done.added), (3, 1));
+    let open = "SELECT url, input ->> 'from' FROM open_requests WHERE round = 2 ORDER BY url";
+    assert_eq!(crawl.query(open).await, [[HOST, HOST], [OTHER, OTHER]]);
+    crawl.assert_counters().await;
+}
+
+#[tokio::test]
+async fn half_a_submission_is_cleared_away_by_the_next() {
+    let (crawl, _) = crawl(&[HOST]).await;
+    let job = crate::support::job("half");
+    let row = |n| InputRow {
+        url: url(&format!("http://c.example/{n}")),
+        fields: Some("{}".to_owned()),
+    };
+    let rows: Vec<InputRow> = (0..9000).map(row).collect();
+    let counts = "SELECT count(*), (SELECT count(*) FROM inputs), (SELECT count(*) FROM drafts),
+         (SELECT count(*) FROM input_hosts) FROM requests";
+    let mut dead = crawl.store.begin_job(&job).await.unwrap();
+    dead.add(&rows).await.unwrap();
+    assert_eq!(crawl.query(counts).await, [["9001", "9000", "1", "2"]]);
+    let mut alive = crawl.store.begin_job(&job).await.unwrap();
+    alive.add(&rows[..1]).await.unwrap();
+    // Dropped without a word, as if the process had died.
+    drop(dead);
+    let crawl = crawl.killed().await;
+    assert_eq!(
+        crawl.query(counts).await,
+        [["9002", "9001", "2", "3"]],
+        "one of them lives"
+    );
+    alive.discard().await.unwrap();
+    submit(&crawl.store, "other", &[OTHER]).await;
+    assert_eq!(crawl.query(counts).await, [["2", "0", "0", "2"]]);
+    assert_eq!(crawl.store.jobs().await.unwrap().len(), 2);
+    crawl.assert_counters().await;
+}
+
+#[tokio::test]
+async fn what_stood_beside_a_url_is_seen_wherever_its_redirects_lead() {
+    let (mut crawl, job) = crawl(&[HOST]).await;
+    let mut addition = crawl.store.begin_addition(job).await.unwrap();
+    let rows = [(HOST, "{\"sku\":1}"), (OTHER, "{\"sku\":2}")].map(|(text, fields)| InputRow {
+        url: url(text),
+        fields: Some(fields.to_owned()),
+    });
+    addition.add(&rows).await.unwrap();
+    let added = addition.complete(&[]).await.unwrap();
+    assert_eq!((added.added, added.already_known), (1, 1));
+    let row = crawl.find(job, HOST).await;
+    let to = redirect(&row, "http://a.example/moved", RedirectVerdict::Follow);
+    crawl.fetch(to).await;
+    let moved = crawl.find(job, "http://a.example/moved").await;
+    crawl.fetch(failed(&moved)).await;
+    let other = crawl.find(job, OTHER).await;
+    crawl.fetch(done(&other, 200)).await;
+    let results = "SELECT url, input ->> 'sku' FROM results ORDER BY url";
+    assert_eq!(crawl.query(results).await, [[HOST, "1"], [OTHER, "2"]]);
+    let failures = "SELECT url, input ->> 'sku' FROM failures";
+    assert_eq!(
+        crawl.query(failures).await,
+        [["http://a.example/moved", "1"]]
     );
 }

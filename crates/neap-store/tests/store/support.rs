@@ -9,9 +9,9 @@ use neap_core::job::Job;
 use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, HostId, JobId, RequestId, UnixMs};
 use neap_store::{
-    Access, Attempt, Command, Event, Lease, Link, Page, Position, Reader, Ready, Record, Redirect,
-    RedirectVerdict, Refill, Run, RunLock, Settings, Store, Submission, Submitted, Value, Writer,
-    WriterHandle,
+    Access, Attempt, Command, Event, JobChange, Lease, Link, Page, Position, Reader, Ready, Record,
+    Redirect, RedirectVerdict, Refill, Run, RunLock, Settings, Store, Submission, Submitted, Value,
+    Writer, WriterHandle,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -93,12 +93,13 @@ impl Crawl {
         self.writer.send(command).await.unwrap();
     }
 
-    /// The next event that is not about the counts of a job.
+    /// The next event that is neither about the counts of a job nor says that a new round replaced it.
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             match self.events.recv().await.expect("the writer has not closed") {
                 Event::Broken(error) => panic!("the writer broke: {error:?}"),
-                Event::Counts(..) => {}
+                // A new round of a name, as several tests submit it.
+                Event::Counts(..) | Event::JobChanged(_, JobChange::Replaced) => {}
                 event => return event,
             }
         }

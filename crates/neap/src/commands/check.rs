@@ -5,19 +5,24 @@ use std::path::{Path, PathBuf};
 
 use neap_core::Host;
 
+use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::jobfile::{self, JobFile};
+use crate::jobfile::{self, JobFile, Known};
 use crate::screen::number;
 
 /// Checks every file, and tells of each; the first bad one does not hide the others.
 ///
 /// # Errors
 /// None of its own: what is wrong is printed, and the exit code says that something is.
-pub(crate) fn check(files: &[PathBuf], overrides: &[String]) -> Result<Exit, Failure> {
+pub(crate) fn check(
+    global: &Global,
+    files: &[PathBuf],
+    overrides: &[String],
+) -> Result<Exit, Failure> {
     let mut exit = exit::DONE;
     for path in files {
-        match check_one(path, overrides) {
+        match check_one(path, overrides, global.verbose > 0) {
             Ok(line) => crate::print::line(&line)?,
             Err(failure) => {
                 say!("{:?}", failure.report);
@@ -28,12 +33,12 @@ pub(crate) fn check(files: &[PathBuf], overrides: &[String]) -> Result<Exit, Fai
     Ok(exit)
 }
 
-fn check_one(path: &Path, overrides: &[String]) -> Result<String, Failure> {
+fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Failure> {
     let file = jobfile::read(path, overrides)?;
     let mut hosts = BTreeSet::new();
-    let mut input = file.input_urls()?;
-    for url in input.by_ref() {
-        hosts.insert(url?.host());
+    let mut input = file.input_rows(Known::default(), many)?;
+    for row in input.by_ref() {
+        hosts.insert(row?.url.host());
     }
     super::submit::warn_of_malformed(&file, &input);
     if hosts.is_empty() {
@@ -42,7 +47,7 @@ fn check_one(path: &Path, overrides: &[String]) -> Result<String, Failure> {
     if let Err(error) = neap_runner::check_headers(&file.job, |name| std::env::var(name).ok()) {
         say!("{}: a run would fail: {error}", file.path.display());
     }
-    Ok(told(&file, input.urls(), &hosts))
+    Ok(told(&file, input.rows(), &hosts))
 }
 
 fn told(file: &JobFile, urls: u64, hosts: &BTreeSet<Host>) -> String {

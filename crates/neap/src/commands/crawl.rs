@@ -11,7 +11,7 @@ use crate::cli::{Bounds, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::screen::{self, number};
-use crate::signals::stop_on_signals;
+use crate::signals::{Signals, stop_on_signals};
 
 /// What a run works on.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) async fn crawl(
     lock: RunLock,
     jobs: Jobs,
     bounds: &Bounds,
+    signals: Signals,
 ) -> Result<Exit, Failure> {
     let is_for_all = matches!(jobs, Jobs::All(_));
     let (Jobs::These(jobs) | Jobs::All(jobs)) = jobs;
@@ -63,7 +64,7 @@ pub(crate) async fn crawl(
     let stopper = Stopper::default();
     let writer = Writer::spawn(store, &run, settings(&jobs)).await?;
     let pump = Pump::new(run_jobs, writer, options, &stopper, lookup)?;
-    let signal = stop_on_signals(stopper, grace)?;
+    let signal = stop_on_signals(signals, stopper, grace);
     let shown = screen::show(global, &title(&jobs), pump.progress());
     let result = pump.run().await;
     shown.end().await;

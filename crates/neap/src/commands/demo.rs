@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::jobfile;
 use crate::screen::program;
+use crate::signals::Signals;
 
 /// Opens the shop and crawls it.
 ///
@@ -28,10 +29,19 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
     let input = format!("input.urls=[\"http://{address}/\"]");
     let file = jobfile::read_text("demo.toml", JOB_FILE, &[input])?;
     let store = created(&store_of(global, Some(&file))).await?;
+    let mut signals = Signals::listen()?;
     let lock = store.lock(now()).await?;
     // Always a new round: the shop of the last demo is closed.
-    let row = take_in(&store, &file, true).await?;
-    let exit = crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await?;
+    let row = take_in(global, &store, &file, true, &mut signals).await?;
+    let exit = crawl(
+        global,
+        &store,
+        lock,
+        Jobs::These(vec![row]),
+        bounds,
+        signals,
+    )
+    .await?;
     say!(
         "\nThe shop answered 502 to {} requests. Ask the store what happened:\n{}",
         shop.refused(),

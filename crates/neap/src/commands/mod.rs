@@ -34,7 +34,7 @@ use crate::failure::Failure;
 pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.command {
-        Command::Check { files, overrides } => check::check(&files, &overrides.set),
+        Command::Check { files, overrides } => check::check(&global, &files, &overrides.set),
         Command::Submit {
             file,
             overrides,

@@ -8,6 +8,7 @@ use super::run::{no_such_job, refuse_paused};
 use crate::cli::{Bounds, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::signals::Signals;
 
 /// Goes on with one job, or with every unfinished one.
 ///
@@ -23,6 +24,7 @@ pub(crate) async fn resume(
         Some(Meant::Name(name)) => (store_of(global, None), Some(name)),
         None => (store_of(global, None), None),
     };
+    let signals = Signals::listen()?;
     let store = existing(&path).await?;
     let lock = store.lock(now()).await?;
     let jobs = match &name {
@@ -38,7 +40,7 @@ pub(crate) async fn resume(
         );
         return Ok(exit::DONE);
     }
-    crawl(global, &store, lock, jobs, bounds).await
+    crawl(global, &store, lock, jobs, bounds, signals).await
 }
 
 /// Every job that can be gone on with; tells which are left out.

@@ -8,6 +8,7 @@ use super::submit::take_in;
 use crate::cli::{Bounds, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::signals::Signals;
 
 /// Runs the job that a file describes or a name means.
 ///
@@ -20,15 +21,24 @@ pub(crate) async fn run(
     fresh: bool,
     bounds: &Bounds,
 ) -> Result<Exit, Failure> {
+    let mut signals = Signals::listen()?;
     match meant(job, overrides)? {
         Meant::File(file) => {
             // Before a new round takes the place of an unfinished one.
             neap_runner::check_headers(&file.job, |name| std::env::var(name).ok())?;
             let store = created(&store_of(global, Some(&file))).await?;
             let lock = store.lock(now()).await?;
-            let row = take_in(&store, &file, fresh).await?;
+            let row = take_in(global, &store, &file, fresh, &mut signals).await?;
             refuse_paused(&row)?;
-            crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await
+            crawl(
+                global,
+                &store,
+                lock,
+                Jobs::These(vec![row]),
+                bounds,
+                signals,
+            )
+            .await
         }
         Meant::Name(name) => {
             let store = existing(&store_of(global, None)).await?;
@@ -47,7 +57,15 @@ pub(crate) async fn run(
                 ));
             }
             refuse_paused(&row)?;
-            crawl(global, &store, lock, Jobs::These(vec![row]), bounds).await
+            crawl(
+                global,
+                &store,
+                lock,
+                Jobs::These(vec![row]),
+                bounds,
+                signals,
+            )
+            .await
         }
     }
 }

@@ -114,6 +114,12 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
     let input = Input {
         urls: reader.texts("input.urls", MAX_URLS, values::input_url),
         files: reader.texts("input.files", MAX_FILES, values::path),
+        format: reader.text("input.format", |text| {
+            values::word(text, &values::INPUT_FORMATS)
+        }),
+        url_column: reader
+            .text("input.url_column", values::column)
+            .unwrap_or(Input::default().url_column),
     };
     // An array of the wrong type was complained about already; an empty one was not.
     let is_array = |key: &str| {

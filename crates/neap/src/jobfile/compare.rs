@@ -13,7 +13,9 @@ use neap_core::job::{
 };
 use neap_core::scope::Pattern;
 
-use super::values::{BODIES, DURABILITIES, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for};
+use super::values::{
+    BODIES, DURABILITIES, INPUT_FORMATS, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for,
+};
 use crate::print::escape::for_terminal;
 
 /// What differs between the stored job and the file, one line a key: `limits.delay: 0s -> 2s`.
@@ -63,7 +65,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
     let Job {
         name,
         description,
-        input: Input { urls: _, files: _ },
+        input:
+            Input {
+                urls: _,
+                files: _,
+                format,
+                url_column,
+            },
         crawl:
             Crawl {
                 scope,
@@ -120,6 +128,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
     vec![
         ("name", name.clone()),
         ("description", quoted(description)),
+        (
+            "input.format",
+            format
+                .map_or("by name", |format| word_for(format, &INPUT_FORMATS))
+                .to_owned(),
+        ),
+        ("input.url_column", quoted(url_column)),
         ("crawl.scope", word_for(*scope, &SCOPES).to_owned()),
         (
             "crawl.include",

@@ -4,12 +4,14 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 39] = [
     "neap",
     "name",
     "description",
     "input.urls",
     "input.files",
+    "input.format",
+    "input.url_column",
     "crawl.scope",
     "crawl.include",
     "crawl.exclude",

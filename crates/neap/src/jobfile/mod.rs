@@ -22,7 +22,7 @@ use std::time::Duration;
 use neap_core::job::Job;
 
 pub(crate) use self::compare::compare;
-pub(crate) use self::input::InputUrls;
+pub(crate) use self::input::{InputRows, Known};
 pub(crate) use self::problem::JobFileError;
 
 use self::fields::{Fields, Override};

@@ -125,6 +125,31 @@ fn every_key_takes_its_good_value() {
 }
 
 #[test]
+fn the_format_of_input_is_taken_and_wrong_ones_are_refused() {
+    let input = "neap = 1\n[input]\nfiles = ['-', 'a.csv']\n";
+    let job = read_job(
+        &format!("{input}format = 'jsonl'\nurl_column = 'page url'"),
+        &[],
+    );
+    let settings = compare::settings(&job.unwrap().job);
+    assert!(settings.contains(&("input.format", "jsonl".to_owned())));
+    assert!(settings.contains(&("input.url_column", "\"page url\"".to_owned())));
+    for (line, complaint) in [
+        ("format = 'cvs'", "did you mean `csv`"),
+        ("format = 1", "expected a string, found an integer"),
+        ("url_column = ''", "a column has a name of 1 to 200 bytes"),
+        ("url_column = ' a'", "no blanks around it"),
+        ("columns = 'a'", "unknown key `columns`"),
+    ] {
+        let error = shown(&read_job(&format!("{input}{line}"), &[]).unwrap_err());
+        let words = error.split_whitespace().filter(|word| *word != "│");
+        let told = words.collect::<Vec<_>>().join(" ");
+        assert!(told.contains(complaint), "{line}: {told}");
+        assert!(told.contains("job.toml:4:"), "{line}: {told}");
+    }
+}
+
+#[test]
 fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
     for (key, value, complaint) in [
         ("name", "1", "expected a string, found an integer"),
@@ -822,8 +847,8 @@ fn the_examples_are_good_and_show_every_key() {
             let read_back =
                 read(&path, &overrides).unwrap_or_else(|error| panic!("{}", shown(&error)));
             assert_eq!(read_back.job.name, name);
-            let mut input = read_back.input_urls().unwrap();
-            let hosts: Vec<_> = input.by_ref().map(|url| url.unwrap().host()).collect();
+            let mut input = read_back.input_rows(Default::default(), false).unwrap();
+            let hosts: Vec<_> = input.by_ref().map(|url| url.unwrap().url.host()).collect();
             assert!(!hosts.is_empty() && input.malformed() == 0, "{name}");
             let is_local = |host: &neap_core::host::Host| host.name() == "127.0.0.1";
             assert!(

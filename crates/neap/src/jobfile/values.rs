@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use neap_core::canonical::CanonicalUrl;
-use neap_core::job::{Bodies, Durability, Jitter, LimitKey, Rate, RobotsMode};
+use neap_core::job::{Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode};
 use neap_core::scope::{Pattern, ScopeKind};
 use url::Url;
 
@@ -23,6 +23,9 @@ const MAX_DESCRIPTION: usize = 4096;
 
 /// Longest `user_agent`, in bytes: many servers refuse a header line beyond 8 KiB, and some far less.
 const MAX_USER_AGENT: usize = 512;
+
+/// Longest name of a column, in bytes.
+const MAX_COLUMN: usize = 200;
 
 /// Longest path of a file, in bytes: Linux' PATH_MAX.
 const MAX_PATH: usize = 4096;
@@ -174,6 +177,17 @@ pub(super) fn path(text: &str) -> Result<String, Complaint> {
     Ok(text.to_owned())
 }
 
+/// Reads the name of a column.
+pub(super) fn column(text: &str) -> Result<String, Complaint> {
+    if text.trim() != text || text.is_empty() || text.len() > MAX_COLUMN {
+        let message =
+            format!("a column has a name of 1 to {MAX_COLUMN} bytes, with no blanks around it");
+        return Err(Complaint::new(message));
+    }
+    visible(text)?;
+    Ok(text.to_owned())
+}
+
 /// Reads a `User-Agent`.
 pub(super) fn user_agent(text: &str) -> Result<String, Complaint> {
     let help = r#"e.g. "ExampleBot/1.0 (+https://example.org/bot)"; its first word is looked for in robots.txt"#;
@@ -224,6 +238,14 @@ pub(super) const SCOPES: [(&str, ScopeKind); 5] = [
     ("host", ScopeKind::Host),
     ("domain", ScopeKind::Domain),
     ("any", ScopeKind::Any),
+];
+
+/// The words of `input.format`.
+pub(super) const INPUT_FORMATS: [(&str, InputFormat); 4] = [
+    ("text", InputFormat::Text),
+    ("csv", InputFormat::Csv),
+    ("tsv", InputFormat::Tsv),
+    ("jsonl", InputFormat::Jsonl),
 ];
 
 /// The words of `retry.jitter`.

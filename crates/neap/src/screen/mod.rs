@@ -1,9 +1,11 @@
 //! How is a run shown, while it goes on and when it ends?
 
 mod progress;
+mod submitting;
 mod summary;
 
 pub(crate) use progress::show;
+pub(crate) use submitting::Submitting;
 pub(crate) use summary::summary;
 
 use std::time::Duration;

@@ -1,0 +1,135 @@
+//! What does a line, a record or an object say?
+//!
+//! Which URL to start from, and what stands beside it. Why it says nothing is told in words that repeat
+//! none of it: it may hold a password.
+
+use neap_core::canonical::CanonicalUrl;
+use neap_store::InputRow;
+use serde_json::{Map, Value};
+
+use super::lines::Line;
+use super::table::{self, Record};
+use crate::jobfile::values::has_credentials;
+use crate::print::escape::quoted;
+
+/// Most that is kept beside a URL, in bytes of JSON.
+pub(crate) const MAX_FIELDS_BYTES: usize = 16 << 10;
+
+/// A URL on a line; `None` on a blank one and on a comment.
+pub(super) fn of_text(line: Line<'_>) -> Result<Option<InputRow>, String> {
+    let text = whole(line)?.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    url(text).map(|url| Some(url.into()))
+}
+
+/// A JSON object on a line, with its URL in `url`; `None` on a blank line.
+pub(super) fn of_object(line: Line<'_>, url_column: &str) -> Result<Option<InputRow>, String> {
+    let text = whole(line)?.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut object: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| "not a JSON object".to_owned())?;
+    match object.remove(url_column) {
+        Some(Value::String(text)) => row(&text, object).map(Some),
+        Some(_) => Err(format!("`{}` is no text", quoted(url_column))),
+        None => Err(format!("no `{}`", quoted(url_column))),
+    }
+}
+
+/// The columns of a table.
+#[derive(Debug)]
+pub(super) struct Columns {
+    names: Vec<String>,
+    /// Which of them is the URL.
+    url: usize,
+}
+
+impl Columns {
+    /// Reads the first record, which names them.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in words that follow its name.
+    pub(super) fn of(header: Record<'_>, url_column: &str) -> Result<Columns, String> {
+        let Record::Whole(text, ends) = header else {
+            return Err("has a first line that is too long for names of columns".to_owned());
+        };
+        let mut names = Vec::new();
+        for (at, field) in table::fields(text, ends).enumerate() {
+            let name = std::str::from_utf8(field).map_err(|_| "is not UTF-8".to_owned())?;
+            names.push(match name.trim() {
+                "" => format!("column_{}", at + 1),
+                name => name.to_owned(),
+            });
+        }
+        let url = names.iter().position(|name| name == url_column);
+        let found: Vec<_> = names.iter().take(20).map(|name| quoted(name)).collect();
+        let url = url.ok_or_else(|| {
+            format!(
+                "has no column `{}` (`input.url_column`) but {}",
+                quoted(url_column),
+                found.join(", ")
+            )
+        })?;
+        Ok(Columns { names, url })
+    }
+}
+
+/// A record of a table.
+pub(super) fn of_record(record: Record<'_>, columns: &Columns) -> Result<Option<InputRow>, String> {
+    let Record::Whole(text, ends) = record else {
+        return Err(format!(
+            "longer than {} bytes or {} columns; is a quote not closed?",
+            table::MAX_RECORD_BYTES,
+            table::MAX_COLUMNS
+        ));
+    };
+    if ends.len() != columns.names.len() {
+        return Err(format!(
+            "{} columns, the first line has {}",
+            ends.len(),
+            columns.names.len()
+        ));
+    }
+    let mut found = None;
+    let mut beside = Map::new();
+    for (at, field) in table::fields(text, ends).enumerate() {
+        let field = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
+        if at == columns.url {
+            found = Some(field.trim());
+        } else {
+            beside.insert(columns.names[at].clone(), Value::String(field.to_owned()));
+        }
+    }
+    row(found.unwrap_or_default(), beside).map(Some)
+}
+
+fn row(text: &str, beside: Map<String, Value>) -> Result<InputRow, String> {
+    let url = url(text)?;
+    let fields = (!beside.is_empty()).then(|| Value::Object(beside).to_string());
+    if fields
+        .as_ref()
+        .is_some_and(|fields| fields.len() > MAX_FIELDS_BYTES)
+    {
+        return Err(format!(
+            "more than {MAX_FIELDS_BYTES} bytes beside the URL, as JSON"
+        ));
+    }
+    Ok(InputRow { url, fields })
+}
+
+fn whole(line: Line<'_>) -> Result<&str, String> {
+    match line {
+        Line::Whole(bytes) => std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()),
+        Line::TooLong(most) => Err(format!("longer than {most} bytes")),
+    }
+}
+
+fn url(text: &str) -> Result<CanonicalUrl, String> {
+    if has_credentials(text) {
+        return Err("a user name or password in a URL; use [identity] headers".to_owned());
+    }
+    CanonicalUrl::parse(text).map_err(|error| error.to_string())
+}
