@@ -72,7 +72,7 @@ fn a_store_of_an_older_neap_is_not_changed_by_reading_it() {
         &place,
         &READING,
         8,
-        &["neap.db", "older neap", "neap resume"],
+        &["neap.db", "older neap", "neap db migrate"],
     );
 }
 

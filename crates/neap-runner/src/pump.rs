@@ -213,6 +213,29 @@ impl Pump {
     /// # Errors
     /// The store cannot be written. Everything that was recorded stays, and a next run goes on there.
     pub async fn run(mut self) -> Result<RunReport, RunError> {
+        if let Err(error) = self.work().await {
+            return Err(self.reason(error).await);
+        }
+        if let Err(error) = self.close().await {
+            return Err(self.reason(error).await);
+        }
+        Ok(self.into_report())
+    }
+
+    /// What ended the run: the writer that takes nothing any more says why in its last event, which may not
+    /// have been heard yet.
+    async fn reason(&mut self, error: RunError) -> RunError {
+        if matches!(error, RunError::Store(StoreError::Stopped)) {
+            while let Some(event) = self.events.recv().await {
+                if let Event::Broken(cause) = event {
+                    return cause.into();
+                }
+            }
+        }
+        error
+    }
+
+    async fn work(&mut self) -> Result<(), RunError> {
         for job in self.jobs.keys().copied().collect::<Vec<_>>() {
             self.send(Command::OpenJob(job)).await?;
         }
@@ -222,7 +245,7 @@ impl Pump {
             self.hear_all().await?;
             self.decide_all().await?;
             if self.is_over() {
-                break;
+                return Ok(());
             }
             let wake = self.next_wake();
             tokio::select! {
@@ -246,7 +269,6 @@ impl Pump {
                 }
             }
         }
-        self.close().await
     }
 
     fn heed_stop(&mut self) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_core::limiter::State;
 use neap_core::scheduler::HostView;
-use neap_store::{Command, Event};
+use neap_store::{Command, Event, StoreError};
 
 use super::{Pump, RunError};
 use crate::progress::{HostLine, Progress};
@@ -20,25 +20,30 @@ impl Pump {
     }
 
     /// Hands back what never went out, stores what was learned, and closes the store.
-    pub(super) async fn close(mut self) -> Result<RunReport, RunError> {
+    pub(super) async fn close(&mut self) -> Result<(), RunError> {
         self.store_memories().await?;
         self.send(Command::Close).await?;
         loop {
             match self.events.recv().await {
-                Some(Event::Closed) | None => break,
+                Some(Event::Closed) => break,
                 // What else was under way wants nothing done any more.
                 Some(event) if is_news(&event) => self.hear(event).await?,
                 Some(_) => {}
+                None => return Err(StoreError::Stopped.into()),
             }
         }
         self.tell_progress();
-        Ok(RunReport {
+        Ok(())
+    }
+
+    pub(super) fn into_report(self) -> RunReport {
+        RunReport {
             ended: self.ended(),
             progress: self.standing(),
             latency: self.shop.tally.latencies([0.5, 0.95, 0.99]),
             given_up: self.given_up,
             jobs: self.jobs.into_keys().collect(),
-        })
+        }
     }
 
     /// Why the run ended: if all its work was done in the end, because of that.

@@ -93,15 +93,7 @@ impl Pump {
     pub(super) async fn hear_worker(&mut self, note: Note) -> Result<(), RunError> {
         let desk = Arc::clone(&self.shop.desk);
         match note {
-            Note::StoreGone(error) => {
-                // The writer says itself what went wrong, if it still can.
-                while let Some(event) = self.events.recv().await {
-                    if let Event::Broken(cause) = event {
-                        return Err(cause.into());
-                    }
-                }
-                Err(error.into())
-            }
+            Note::StoreGone(error) => Err(error.into()),
             Note::Robots(host, Asked::Known(answer)) => {
                 let crawl_delay = self.rules.learn(&answer, self.jobs.values());
                 self.send(Command::Robots(answer)).await?;
