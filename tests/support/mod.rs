@@ -161,8 +161,7 @@ impl Place {
         ] {
             assert_eq!(self.number(sql), 0, "{what}");
         }
-        let check = self.query("SELECT integrity_check AS x FROM pragma_integrity_check");
-        assert_eq!(check[0]["x"], "ok");
+        self.neap(&["db", "check", "--bodies"]).expect(0);
     }
 }
 

@@ -133,38 +133,17 @@ fn without(pattern: &Regex, text: Vec<u8>) -> Vec<u8> {
     [group(1), group(2)].concat()
 }
 
-/// Undoes escapes until nothing changes.
+/// Undoes escapes until none is left, in one pass: what an escape stands for may end another one.
 fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut text = text.to_vec();
-    // Each turn that changes anything makes the text shorter.
-    while text.contains(&b'%') {
-        let once = unescaped_once(&text);
-        if once == text {
-            break;
-        }
-        text = once;
-    }
-    text
-}
-
-fn unescaped_once(text: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        let escape = match rest {
-            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        match escape {
-            Some((high, low)) => {
-                out.push((high * 16 + low) as u8);
-                rest = &rest[3..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
+    let mut out: Vec<u8> = Vec::with_capacity(text.len());
+    for &byte in text {
+        out.push(byte);
+        while let [.., b'%', high, low] = out[..]
+            && let Some((high, low)) = digit(high).zip(digit(low))
+        {
+            out.truncate(out.len() - 3);
+            out.push((high * 16 + low) as u8);
         }
     }
     out
@@ -225,6 +204,36 @@ mod tests {
         ("http://e.com/a|b", "com,e)/a|b"),
         ("http://e.com/?CFID=1&CFTOKEN=2&z", "com,e)/?z"),
     ];
+
+    /// Undoes each escape once.
+    fn unescaped_once(text: &[u8]) -> Vec<u8> {
+        let text = text
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect::<String>();
+        let once = regex::Regex::new("%([0-9a-fA-F]{2})").unwrap();
+        let byte = |found: &regex::Captures<'_>| {
+            let byte = u8::from_str_radix(&found[1], 16).unwrap();
+            char::from(byte).to_string()
+        };
+        let text = once.replace_all(&text, byte).into_owned();
+        text.chars().map(|c| c as u8).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn escapes_of_escapes_end_where_undoing_them_one_by_one_ends(text in "[%%%%2345afA]{0,40}") {
+            let mut expected = text.clone().into_bytes();
+            loop {
+                let once = unescaped_once(&expected);
+                if once == expected {
+                    break;
+                }
+                expected = once;
+            }
+            proptest::prop_assert_eq!(unescaped(text.as_bytes()), expected);
+        }
+    }
 
     #[test]
     fn keys_are_those_of_the_python_module() {

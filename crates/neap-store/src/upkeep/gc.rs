@@ -109,10 +109,7 @@ impl Store {
     ) -> Result<Removed, StoreError> {
         let sql = || StoreError::sql(self.path());
         let mut connection = self.connect().await?;
-        let mut removed = Removed {
-            rounds: rounds.len() as u64,
-            ..Removed::default()
-        };
+        let mut removed = Removed::default();
         let ids = ids(rounds);
         // The newest first: what refers to others goes before them.
         let mut before = i64::MAX;
@@ -126,9 +123,11 @@ impl Store {
             tell(removed.requests);
             self.empty_long_log(&mut connection).await.map_err(sql())?;
         }
-        if !rule.only_bodies {
-            remove_jobs(&ids, &mut connection).await.map_err(sql())?;
-        }
+        removed.rounds = if rule.only_bodies {
+            rounds.len() as u64
+        } else {
+            remove_jobs(&ids, &mut connection).await.map_err(sql())?
+        };
         self.remove_segments(&mut removed, &mut connection).await?;
         connection.close().await.map_err(sql())?;
         Ok(removed)
@@ -283,8 +282,8 @@ async fn remove_chunk(
     Ok(Some((first, chunk.len() as u64)))
 }
 
-/// Removes the rounds themselves, once none of their requests is left.
-async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+/// Removes the rounds themselves, once none of their requests is left; how many.
+async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let gone: Vec<i64> = sqlx::query_scalar(
         "SELECT job_id FROM jobs WHERE state IN (1, 2) AND ready + waiting + done + failed + skipped = 0
@@ -293,6 +292,7 @@ async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<()
     .bind(jobs.to_owned())
     .fetch_all(&mut *transaction)
     .await?;
+    let rounds = gone.len() as u64;
     let gone = serde_json::json!(gone).to_string();
     for statement in [
         "DELETE FROM skips WHERE job_id IN (SELECT value FROM json_each(?))",
@@ -306,5 +306,6 @@ async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<()
             .execute(&mut *transaction)
             .await?;
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(rounds)
 }

@@ -281,6 +281,14 @@ async fn gc_removes_old_rounds_and_the_files_that_nothing_refers_to() {
     let path = crawl.path();
     let store = crawl.store.clone();
     let _directory = crawl.close().await;
+    spoil(
+        &path,
+        "INSERT INTO inputs SELECT request_id, '{}' FROM requests;
+         INSERT INTO input_files SELECT job_id, 'urls.txt', 1, 1 FROM jobs;
+         INSERT INTO skips (job_id, reason, parent_id, url) SELECT job_id, 0, request_id, url FROM requests;
+         INSERT INTO skip_counts SELECT job_id, 0, count(*), count(*) FROM skips GROUP BY 1;",
+    )
+    .await;
     let reader = Reader::open(&path).await.unwrap();
     let doomed = reader.doomed(ONE).await.unwrap();
     let ids: Vec<_> = doomed.iter().map(|round| round.job_id).collect();
@@ -298,10 +306,11 @@ async fn gc_removes_old_rounds_and_the_files_that_nothing_refers_to() {
     let left = query(
         &path,
         "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM attempts),
-           (SELECT count(*) FROM pages), (SELECT count(*) FROM jobs)",
+           (SELECT count(*) FROM pages), (SELECT count(*) FROM jobs), (SELECT count(*) FROM inputs),
+           (SELECT count(*) FROM input_files), (SELECT count(*) FROM skips)",
     )
     .await;
-    assert_eq!(left, [["4", "3", "3", "2"]]);
+    assert_eq!(left, [["4", "3", "3", "2", "4", "2", "4"]]);
     let files = std::fs::read_dir(directory_of(&path)).unwrap().count() as u64;
     let rows = query(&path, "SELECT count(*) FROM segments").await;
     assert_eq!(rows, [[files.to_string()]]);
@@ -310,6 +319,76 @@ async fn gc_removes_old_rounds_and_the_files_that_nothing_refers_to() {
         let body = reader.body(&url(page), None).await.unwrap().unwrap();
         assert!(body.payload == payload(10 + n as u8), "{page}");
     }
+}
+
+#[tokio::test]
+async fn a_gc_that_is_cut_off_leaves_counters_that_fit_and_goes_on_later() {
+    let (crawl, _) = rounds().await;
+    let path = crawl.path();
+    let store = crawl.store.clone();
+    let _directory = crawl.close().await;
+    let reader = Reader::open(&path).await.unwrap();
+    let doomed = reader.doomed(ONE).await.unwrap();
+    let lock = store.lock_for("neap gc", NOW).await.unwrap();
+    let cut_off = {
+        let (store, doomed) = (store.clone(), doomed.clone());
+        tokio::spawn(async move {
+            let stop = |_| panic!("as a kill does");
+            store.remove(&lock, &doomed, ONE, stop).await.map(drop)
+        })
+    };
+    assert!(cut_off.await.unwrap_err().is_panic());
+    assert_eq!(findings(&path).await, (0, String::new()));
+    let lock = store.lock_for("neap gc", NOW).await.unwrap();
+    let left = reader.doomed(ONE).await.unwrap();
+    assert_eq!(
+        left.len(),
+        doomed.len(),
+        "the rounds are there, without requests"
+    );
+    let removed = store.remove(&lock, &left, ONE, |_| {}).await.unwrap();
+    assert!(removed.segments > 0);
+    assert_eq!(query(&path, "SELECT count(*) FROM jobs").await, [["2"]]);
+    assert_eq!(findings(&path).await, (0, String::new()));
+}
+
+#[tokio::test]
+async fn a_round_that_is_opened_again_meanwhile_stays() {
+    let (crawl, rounds) = rounds().await;
+    let path = crawl.path();
+    let store = crawl.store.clone();
+    let _directory = crawl.close().await;
+    let reader = Reader::open(&path).await.unwrap();
+    let doomed = reader.doomed(ONE).await.unwrap();
+    spoil(
+        &path,
+        "UPDATE jobs SET state = 0, finished_ms = NULL WHERE job_id = 1",
+    )
+    .await;
+    let lock = store.lock_for("neap gc", NOW).await.unwrap();
+    let removed = store.remove(&lock, &doomed, ONE, |_| {}).await.unwrap();
+    assert_eq!(removed.requests, 3);
+    assert_eq!(removed.rounds, 1);
+    for page in PAGES {
+        let body = reader.body(&url(page), Some(rounds[0])).await.unwrap();
+        assert!(body.is_some(), "{page}");
+    }
+    assert_eq!(findings(&path).await, (0, String::new()));
+}
+
+#[tokio::test]
+async fn a_job_that_is_being_submitted_is_no_damage() {
+    let (crawl, _) = crawl(&PAGES).await;
+    spoil(
+        &crawl.path(),
+        "INSERT INTO drafts VALUES (77, 'half', 1, 0);
+         INSERT INTO requests (job_id, host_id, fingerprint, url) VALUES (77, 1, 1, 'http://a.example/x');",
+    )
+    .await;
+    assert_eq!(findings(&crawl.path()).await, (0, String::new()));
+    spoil(&crawl.path(), "DELETE FROM drafts").await;
+    let (damages, told) = findings(&crawl.path()).await;
+    assert_eq!(damages, 1, "{told}");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
                 form,
                 place,
                 std::io::stdout(),
-                Path::new("."),
+                &std::env::temp_dir(),
             )
             .await?
         }
