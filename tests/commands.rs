@@ -161,3 +161,45 @@ fn help_is_there_for_commands_and_exit_codes() {
     place.neap(&["nonsense"]).expect(2);
     place.neap(&["--version"]).expect(0);
 }
+
+#[test]
+fn what_is_expected_of_a_crawl_decides_its_exit_code() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", ["/a", "/b", "/c"]))
+        .page("/a", Reply::html("a", [""; 0]))
+        .page("/b", Reply::status(403))
+        .page("/c", Reply::status(404))
+        .start();
+    for (expect, arguments, code, told) in [
+        ("", vec![], 0, ""),
+        ("", vec!["--fail-on", "any"], 4, ""),
+        ("max_failed = 1", vec!["--fail-on", "any"], 0, ""),
+        (
+            "max_failed = 0",
+            vec![],
+            3,
+            "expect.max_failed = 0   was 1 (25.00 %)",
+        ),
+        ("max_failed = \"25%\"", vec![], 0, ""),
+        (
+            "max_failed = \"24.9%\"",
+            vec![],
+            3,
+            "expect.max_failed = \"24.9%\"",
+        ),
+        ("min_pages = 3", vec![], 0, ""),
+        ("min_pages = 4", vec![], 3, "expect.min_pages = 4   was 3"),
+        // Nothing is expected before it has ended.
+        ("min_pages = 4", vec!["--limit", "1"], 5, ""),
+    ] {
+        let place = Place::new();
+        let section = format!("[expect]\n{expect}");
+        place.write("site.toml", &site_job(&site.url("/"), &section));
+        let mut run = vec!["run", "site.toml"];
+        run.extend(&arguments);
+        let said = place.neap(&run).expect(code);
+        assert!(said.err.contains(told), "{expect}: {}", said.err);
+        let is_told = said.err.contains('✗');
+        assert_eq!(is_told, code == 3, "{expect} {arguments:?}: {}", said.err);
+    }
+}

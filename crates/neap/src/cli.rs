@@ -291,9 +291,22 @@ pub(crate) struct Bounds {
     /// Stop after this time, such as `30m`.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::jobfile::duration)]
     pub(crate) time: Option<Duration>,
+    /// End with exit code 4 if requests failed of a job that says nothing about it in [expect].
+    #[arg(long, value_enum, default_value = "none")]
+    pub(crate) fail_on: FailOn,
     /// How long requests in flight may take when the run is stopped.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::jobfile::duration)]
     pub(crate) grace: Option<Duration>,
+}
+
+/// Which failures are told by the exit code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Those that `[expect]` names.
+    #[default]
+    None,
+    /// Any failed request.
+    Any,
 }
 
 /// How rows are printed.

@@ -37,11 +37,18 @@ pub(crate) const USAGE: Exit = Exit {
     meaning: "wrong command line or job file; nothing was fetched",
 };
 
-/// The crawl ended, and not one page could be fetched.
+/// The crawl ended and did not bring what was expected of it.
 pub(crate) const EXPECTATION: Exit = Exit {
     code: 3,
     name: "EXPECTATION",
-    meaning: "finished, but nothing at all could be fetched",
+    meaning: "finished, but an [expect] was not met; or, without one, nothing at all could be fetched",
+};
+
+/// The crawl ended and some requests failed, which was asked about.
+pub(crate) const SOME_FAILED: Exit = Exit {
+    code: 4,
+    name: "SOME_FAILED",
+    meaning: "finished, but some requests failed; only with --fail-on any, of jobs without [expect]",
 };
 
 /// A limit of the run was reached before its work was done.
@@ -87,11 +94,12 @@ pub(crate) const ABORTED_TERM: Exit = Exit {
 };
 
 /// Every code there is, in ascending order.
-pub(crate) const ALL: [Exit; 10] = [
+pub(crate) const ALL: [Exit; 11] = [
     DONE,
     ERROR,
     USAGE,
     EXPECTATION,
+    SOME_FAILED,
     LIMIT_REACHED,
     HELD,
     DRAINED,
@@ -135,6 +143,7 @@ mod tests {
                 (1, "ERROR"),
                 (2, "USAGE"),
                 (3, "EXPECTATION"),
+                (4, "SOME_FAILED"),
                 (5, "LIMIT_REACHED"),
                 (6, "HELD"),
                 (7, "DRAINED"),

@@ -54,6 +54,7 @@ pub(crate) fn job() -> Job {
         robots: Default::default(),
         adaptive: Default::default(),
         store: Default::default(),
+        expect: Default::default(),
     }
 }
 

@@ -247,6 +247,7 @@ pub(crate) fn job(name: &str) -> Job {
         robots: Default::default(),
         adaptive: Default::default(),
         store: Default::default(),
+        expect: Default::default(),
     }
 }
 

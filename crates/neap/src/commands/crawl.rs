@@ -7,7 +7,7 @@ use neap_core::{JobId, UnixMs};
 use neap_runner::{Ended, Pump, RunJob, RunOptions, RunReport, Stopper};
 use neap_store::{JobRow, RunLock, Settings, Store, Writer};
 
-use crate::cli::{Bounds, Global};
+use crate::cli::{Bounds, FailOn, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::screen::{self, number};
@@ -71,7 +71,7 @@ pub(crate) async fn crawl(
     let report = result?;
     let jobs = reread(store, &report.jobs).await?;
     screen::summary(global, store.path(), &jobs, &report);
-    let exit = exit_of(store, &jobs, &report).await?;
+    let exit = exit_of(store, &jobs, &report, bounds.fail_on).await?;
     drop(lock);
     Ok(if report.ended == Ended::Aborted {
         signal.exit()
@@ -148,21 +148,37 @@ fn title(jobs: &[JobRow]) -> String {
     }
 }
 
-async fn exit_of(store: &Store, jobs: &[JobRow], report: &RunReport) -> Result<Exit, Failure> {
+async fn exit_of(
+    store: &Store,
+    jobs: &[JobRow],
+    report: &RunReport,
+    fail_on: FailOn,
+) -> Result<Exit, Failure> {
     Ok(match report.ended {
         Ended::LimitReached => exit::LIMIT_REACHED,
         Ended::Drained => exit::DRAINED,
         Ended::Aborted => exit::ABORTED_INT,
-        Ended::Finished => {
-            let mut fetched_any = false;
-            for row in jobs {
-                fetched_any |= store.fetched_any(row.job_id).await?;
-            }
-            if fetched_any {
-                exit::DONE
-            } else {
-                exit::EXPECTATION
-            }
-        }
+        Ended::Finished => finished(store, jobs, fail_on).await?,
+    })
+}
+
+/// What the exit code says of jobs that were worked on to their end.
+async fn finished(store: &Store, jobs: &[JobRow], fail_on: FailOn) -> Result<Exit, Failure> {
+    if jobs.iter().any(|row| !screen::unmet(row).is_empty()) {
+        return Ok(exit::EXPECTATION);
+    }
+    let silent: Vec<&JobRow> = jobs
+        .iter()
+        .filter(|row| row.spec.expect.is_empty())
+        .collect();
+    let mut fetched_any = silent.is_empty();
+    for row in jobs {
+        fetched_any |= store.fetched_any(row.job_id).await?;
+    }
+    let any_failed = silent.iter().any(|row| row.counts.failed > 0);
+    Ok(match fail_on {
+        _ if !fetched_any => exit::EXPECTATION,
+        FailOn::Any if any_failed => exit::SOME_FAILED,
+        FailOn::Any | FailOn::None => exit::DONE,
     })
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, HeaderValue, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request,
-    Retry, Robots,
+    Adaptive, Crawl, Expect, HeaderValue, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING,
+    Request, Retry, Robots,
 };
 
 use super::compare::duration_text;
@@ -66,6 +66,7 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
         retry: retry(reader),
         robots: robots(reader),
         store: store(reader),
+        expect: expect(reader),
     };
     if reader.problems.is_empty() {
         check_together(reader, file, &job);
@@ -289,6 +290,14 @@ fn store(reader: &mut Reader<'_>) -> Keep {
         metadata: reader.flag("store.metadata", default.metadata),
         segment_size: reader.size("store.segment_size", SEGMENT_SIZES, default.segment_size),
         durability: durability.unwrap_or(default.durability),
+    }
+}
+
+fn expect(reader: &mut Reader<'_>) -> Expect {
+    let min_pages = reader.integer("expect.min_pages", 1..=i64::MAX);
+    Expect {
+        max_failed: reader.at_most("expect.max_failed"),
+        min_pages: min_pages.and_then(|pages| u64::try_from(pages).ok()),
     }
 }
 

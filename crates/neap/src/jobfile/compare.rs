@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
-    Adaptive, Crawl, HeaderValue, Identity, Input, Job, Keep, Limits, Rate, Request, Retry, Robots,
+    Adaptive, AtMost, Crawl, Expect, HeaderValue, Identity, Input, Job, Keep, Limits, Rate,
+    Request, Retry, Robots,
 };
 use neap_core::scope::Pattern;
 
@@ -123,6 +124,10 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 segment_size,
                 durability,
             },
+        expect: Expect {
+            max_failed,
+            min_pages,
+        },
     } = job;
     let no_limit = || "no limit".to_owned();
     vec![
@@ -191,7 +196,23 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "store.durability",
             word_for(*durability, &DURABILITIES).to_owned(),
         ),
+        (
+            "expect.max_failed",
+            max_failed.map_or_else(no_limit, at_most_text),
+        ),
+        (
+            "expect.min_pages",
+            min_pages.map_or_else(|| "none".to_owned(), |pages| pages.to_string()),
+        ),
     ]
+}
+
+/// A bound as a job file writes it.
+pub(crate) fn at_most_text(most: AtMost) -> String {
+    match most {
+        AtMost::Requests(requests) => requests.to_string(),
+        AtMost::Percent(percent) => format!("\"{percent}%\""),
+    }
 }
 
 /// Input is only ever added: what was taken from an earlier version of the file stays in the job.

@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 39] = [
+pub(super) const KEYS: [&str; 41] = [
     "neap",
     "name",
     "description",
@@ -44,6 +44,8 @@ pub(super) const KEYS: [&str; 39] = [
     "store.metadata",
     "store.segment_size",
     "store.durability",
+    "expect.max_failed",
+    "expect.min_pages",
 ];
 
 /// The names of the sections.

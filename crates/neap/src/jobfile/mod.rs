@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use neap_core::job::Job;
 
-pub(crate) use self::compare::compare;
+pub(crate) use self::compare::{at_most_text, compare};
 pub(crate) use self::input::{InputRows, Known};
 pub(crate) use self::problem::JobFileError;
 

@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use neap_core::job::AtMost;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
@@ -123,6 +124,22 @@ impl Reader<'_> {
             }
         });
         share.unwrap_or(default)
+    }
+
+    /// A number of requests, or a share of them as text with a percent sign; `None` if the key is missing.
+    pub(super) fn at_most(&mut self, key: &str) -> Option<AtMost> {
+        self.value(key, |value| match value {
+            DeValue::Integer(digits) => u64::try_from(number(digits)?)
+                .map(AtMost::Requests)
+                .map_err(|_| Complaint::new("a negative number of requests")),
+            DeValue::String(text) => values::percent(text).map(AtMost::Percent),
+            DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => Err(expected("a number or a share", value)
+                .help(r#"write a number of requests, or a share such as "0.5%""#)),
+        })
     }
 
     /// An array of texts, each understood by `read`; empty if the key is missing.

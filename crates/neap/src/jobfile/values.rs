@@ -95,6 +95,22 @@ pub(super) fn rate(text: &str) -> Result<Rate, Complaint> {
     }
 }
 
+/// Reads a share in percent, 0 to 100.
+pub(super) fn percent(text: &str) -> Result<f64, Complaint> {
+    let number = text.strip_suffix('%').map(str::trim);
+    let is_plain = |text: &&str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let percent = number.filter(is_plain).and_then(|text| text.parse().ok());
+    percent
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| {
+            let message = format!("`{}` is not a share", quoted(text));
+            Complaint::new(message).help(r#"write e.g. "0.5%"; from 0 % to 100 %"#)
+        })
+}
+
 /// Reads a URL to start from.
 pub(super) fn input_url(text: &str) -> Result<CanonicalUrl, Complaint> {
     let url = CanonicalUrl::parse(text).map_err(|error| {

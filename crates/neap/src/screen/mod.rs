@@ -6,7 +6,7 @@ mod summary;
 
 pub(crate) use progress::show;
 pub(crate) use submitting::Submitting;
-pub(crate) use summary::summary;
+pub(crate) use summary::{summary, unmet};
 
 use std::time::Duration;
 

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use neap_core::job::{Brought, Unmet};
 use neap_runner::{Ended, RunReport};
-use neap_store::JobRow;
+use neap_store::{Counts, JobRow, JobState};
 
 use super::{bytes, clock, grouped, number, program, short};
 use crate::cli::Global;
+use crate::jobfile::at_most_text;
 use crate::print::escape::for_terminal;
 
 /// Prints what came of a run.
@@ -21,6 +23,9 @@ pub(crate) fn summary(global: &Global, store: &Path, jobs: &[JobRow], report: &R
 
 fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = jobs.iter().map(|job| job_line(job, report)).collect();
+    if report.ended == Ended::Finished {
+        lines.extend(jobs.iter().flat_map(unmet));
+    }
     let now = &report.progress;
     let share = 100.0 * now.retries as f64 / now.exchanges.max(1) as f64;
     lines.push(format!(
@@ -60,6 +65,43 @@ fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
     }
     lines.extend(next(store, jobs, report));
     lines
+}
+
+/// What was expected of a job and did not come, a line each. Nothing is expected of one that was ended by
+/// hand or by a new round.
+pub(crate) fn unmet(job: &JobRow) -> Vec<String> {
+    if job.state != JobState::Finished {
+        return Vec::new();
+    }
+    let Counts {
+        done,
+        failed,
+        pages,
+        ..
+    } = job.counts;
+    let brought = Brought {
+        done,
+        failed,
+        pages,
+    };
+    let line = |unmet| match unmet {
+        Unmet::Failed(most, percent) => format!(
+            "  ✗ expect.max_failed = {}   was {} ({percent:.2} %)",
+            at_most_text(most),
+            grouped(failed),
+        ),
+        Unmet::Pages(least) => format!(
+            "  ✗ expect.min_pages = {}   was {}",
+            grouped(least),
+            grouped(pages),
+        ),
+    };
+    job.spec
+        .expect
+        .unmet(brought)
+        .into_iter()
+        .map(line)
+        .collect()
 }
 
 fn job_line(job: &JobRow, report: &RunReport) -> String {
