@@ -245,3 +245,36 @@ fn what_is_still_to_be_asked_for_is_skipped_by_hand() {
     }
     place.check_invariants();
 }
+
+#[test]
+fn a_job_that_is_finished_is_opened_again_under_the_run_that_finished_it() {
+    let tree = Tree::new(150, 4, 400);
+    let long = slow(&tree);
+    let short = Site::builder()
+        .page("/", Reply::html("top", ["/a"]))
+        .page("/a", Reply::status(403))
+        .start();
+    let place = Place::new();
+    let more = "[limits]\nper_host = 4\n";
+    place.write("site.toml", &site_job(&long.url("/"), more));
+    let two = site_job(&short.url("/"), "").replace("\"site\"", "\"two\"");
+    place.write("two.toml", &two);
+    place.neap(&["submit", "site.toml"]).expect(0);
+    place.neap(&["submit", "two.toml"]).expect(0);
+    let run = place.start(&["resume"]);
+    let state = "SELECT state FROM jobs WHERE name = 'two'";
+    while place.number(state) == 0 {}
+    short.set_page("/a", Reply::html("a", ["/b"]));
+    short.set_page("/b", Reply::html("b", [""; 0]));
+    let said = place.neap(&["retry", "two"]).expect(0);
+    assert!(
+        said.err.contains("in the run that is going on"),
+        "{}",
+        said.err
+    );
+    run.wait().expect(0);
+    assert_eq!(short.count("/b"), 1);
+    assert_eq!(place.results().len(), 153);
+    assert_eq!(place.number(state), 1);
+    place.check_invariants();
+}

@@ -321,7 +321,8 @@ pub enum Event {
     JobFinished(JobId),
     /// Others changed a job of the run.
     JobChanged(JobId, JobChange),
-    /// There is a job to be worked on that is not of the run; only for a run that takes all.
+    /// There is a job to be worked on that is not of the run, only for a run that takes all; or a job of the
+    /// run as it is now, before [`JobChange::Reopened`].
     JobFound(Box<FoundJob>),
     /// The run has ended.
     Closed,
@@ -344,7 +345,7 @@ pub enum JobChange {
     Reopened,
 }
 
-/// A job that others put into the store or continued.
+/// A job that others put into the store, continued, or gave work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundJob {
     /// The job.

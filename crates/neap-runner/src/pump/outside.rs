@@ -62,12 +62,15 @@ impl Pump {
         }
     }
 
-    /// Takes up a job that was submitted or continued while the run goes on. One that cannot be run is left
-    /// for another run, which says why.
+    /// Takes up a job that was submitted or continued while the run goes on, or a job of its own with the scope
+    /// that it has now; its limits stay as they are until the next run. One that cannot be run is left for
+    /// another run, which says why.
     pub(super) async fn take_up(&mut self, found: FoundJob) -> Result<(), RunError> {
         let FoundJob { row, input_hosts } = found;
         let (id, name) = (row.job_id, row.name.clone());
-        if self.jobs.contains_key(&id) {
+        let known = self.jobs.get(&id);
+        let is_known = known.is_some();
+        if known.is_some_and(|context| *context.scope.roots() == row.scope_roots) {
             return Ok(());
         }
         let (pages, concurrency) = (row.counts.pages, row.spec.limits.concurrency);
@@ -86,8 +89,11 @@ impl Pump {
                 return Ok(());
             }
         };
-        info!(job = name, "a job was found and is taken up");
+        info!(job = name, is_known, "a job was found and is taken up");
         self.jobs.insert(id, Arc::new(context));
+        if is_known {
+            return Ok(());
+        }
         {
             let scheduler = &mut self.shop.desk.state().scheduler;
             scheduler.raise_concurrency(concurrency);

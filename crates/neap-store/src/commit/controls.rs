@@ -123,9 +123,11 @@ pub(super) async fn heed(
         .is_some_and(|told| told.elapsed() < BETWEEN_REOPENINGS);
     if !heeded.reopened.is_empty() && !is_early {
         heeded.told = Some(Instant::now());
-        let reopened = std::mem::take(&mut heeded.reopened).into_iter();
-        let tell = |job| Event::JobChanged(job, JobChange::Reopened);
-        all.events.extend(reopened.map(tell));
+        for job in std::mem::take(&mut heeded.reopened) {
+            // Its scope may be a wider one now.
+            offer(job, ledger, connection, all).await?;
+            all.events.push(Event::JobChanged(job, JobChange::Reopened));
+        }
     }
     Ok(())
 }

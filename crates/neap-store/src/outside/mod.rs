@@ -41,10 +41,16 @@ impl Store {
     /// Opens a connection for short transactions beside a run.
     pub(crate) async fn outside(&self) -> Result<Outside, StoreError> {
         let mut connection = self.connect().await?;
-        sqlx::query("PRAGMA busy_timeout = 0")
-            .execute(&mut connection)
-            .await
-            .map_err(StoreError::sql(self.path()))?;
+        // The log is checkpointed here, too, when it is as long as a run lets it grow: there may be none.
+        for sql in [
+            "PRAGMA busy_timeout = 0",
+            "PRAGMA wal_autocheckpoint = 16384",
+        ] {
+            sqlx::query(sql)
+                .execute(&mut connection)
+                .await
+                .map_err(StoreError::sql(self.path()))?;
+        }
         Ok(Outside {
             connection,
             path: self.path().to_owned(),

@@ -93,13 +93,16 @@ impl Crawl {
         self.writer.send(command).await.unwrap();
     }
 
-    /// The next event that is neither about the counts of a job nor says that a new round replaced it.
+    /// The next event that is neither about the counts of a job, nor says that a new round replaced it
+    /// or how it is now.
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             match self.events.recv().await.expect("the writer has not closed") {
                 Event::Broken(error) => panic!("the writer broke: {error:?}"),
                 // A new round of a name, as several tests submit it.
-                Event::Counts(..) | Event::JobChanged(_, JobChange::Replaced) => {}
+                Event::Counts(..)
+                | Event::JobChanged(_, JobChange::Replaced)
+                | Event::JobFound(_) => {}
                 event => return event,
             }
         }
