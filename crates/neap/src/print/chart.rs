@@ -93,7 +93,7 @@ impl Chart<'_> {
         lines.sort_by_key(|change| (change.epoch, &change.host, change.number));
         for run in lines.chunk_by(|a, b| a.epoch == b.epoch && a.host == b.host) {
             let newest = self.changes.last();
-            let is_last = newest.is_some_and(|newest| run.iter().any(|c| *c == newest));
+            let is_last = newest.is_some_and(|newest| run.contains(&newest));
             let mut path = String::new();
             for change in run {
                 let (x, y) = (self.x(change.at), y(LIMIT_PANEL, change.after, most));
