@@ -19,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How many requests the hosts behind the gateways serve at once.
 const SLOTS: usize = 4;
 
-/// Pages of the hosts behind the gateways: three seconds' work with all slots taken.
-const PAGES: usize = 600;
+/// Pages of the hosts behind the gateways. Each takes a tenth of a second or more: where a gateway counts
+/// in milliseconds, less would measure how busy the machine is.
+const PAGES: usize = 200;
 
 /// A gateway that runs, until this is dropped.
 struct Gateway {
@@ -136,16 +137,38 @@ fn haproxy(place: &Place, server: &str, backend: &str) -> Option<Gateway> {
 }
 
 /// What stands behind a gateway.
-fn behind() -> neap_testkit::Builder {
+fn behind(latency_ms: u64) -> neap_testkit::Builder {
     Site::builder()
         .tree(Tree::new(PAGES, 6, 500))
-        .latency(Duration::from_millis(20))
+        .latency(Duration::from_millis(latency_ms))
 }
 
-/// Crawls what is behind the gateway, and checks that the limit found the slots at little cost and
-/// that the store tells so. `status` is what the gateway answers for itself.
+/// How a crawl went.
+#[derive(Debug)]
+struct Crawled {
+    /// Requests that the gateway refused.
+    refused: i64,
+    /// The mean of the limit in the second half.
+    limit: f64,
+}
+
+impl Crawled {
+    /// Checks that the limit found the slots at little cost.
+    #[track_caller]
+    fn check(&self, most_refused: i64) {
+        let slots = SLOTS as f64;
+        assert!(self.refused <= most_refused, "{self:?}, not {most_refused}");
+        assert!(
+            (0.5 * slots..=2.0 * slots).contains(&self.limit),
+            "{self:?} for {slots} slots"
+        );
+    }
+}
+
+/// Crawls what is behind the gateway, and checks that all of it came and that the store tells how.
+/// `status` is what the gateway answers for itself.
 #[track_caller]
-fn check_crawl(place: &Place, gateway: &Gateway, status: u16, most_refused: i64) {
+fn crawl(place: &Place, gateway: &Gateway, status: u16) -> Crawled {
     let base = gateway.base_url();
     let job = site_job(&format!("{base}/"), "[limits]\nper_host = 64\n");
     place.write("site.toml", &job);
@@ -163,16 +186,8 @@ fn check_crawl(place: &Place, gateway: &Gateway, status: u16, most_refused: i64)
         "SELECT avg(host_limit) AS mean, count(*) AS n FROM attempts WHERE attempt_id >
          (SELECT max(attempt_id) / 2 FROM attempts)",
     )[0];
-    let mean = settled["mean"].as_f64().unwrap();
-    println!("{status}: {refused} refused of {PAGES} pages, limit {mean:.2} in the second half");
+    let limit = settled["mean"].as_f64().unwrap();
     assert!(own > 0, "the gateway never answered for itself");
-    assert!(refused <= most_refused, "{refused} refused");
-    let slots = SLOTS as f64;
-    assert!(
-        (0.5 * slots..2.0 * slots).contains(&mean),
-        "the limit was {mean} for {slots} slots: {settled}"
-    );
-
     let said = place.neap(&["hosts", "--format", "json"]).expect(0);
     let hosts: Vec<Value> = serde_json::from_str(&said.out).unwrap();
     assert_eq!(hosts.len(), 1, "{hosts:?}");
@@ -187,31 +202,57 @@ fn check_crawl(place: &Place, gateway: &Gateway, status: u16, most_refused: i64)
     );
     let why = place.neap(&["why", &base]).expect(0).out;
     assert!(why.contains(&base), "{why}");
-    assert!(why.contains("600 done, 0 failed, 0 ready"), "{why}");
+    assert!(
+        why.contains(&format!("{PAGES} done, 0 failed, 0 ready")),
+        "{why}"
+    );
     assert!(why.contains("Its limit changed last"), "{why}");
     place.check_invariants();
+    let crawled = Crawled { refused, limit };
+    println!("{status} of {PAGES} pages: {crawled:?}");
+    crawled
 }
 
 #[test]
 fn nginx_that_opens_only_a_few_connections_answers_502_to_few() {
-    let (place, site) = (Place::new(), behind().start());
+    let (place, site) = (Place::new(), behind(100).start());
     let server = format!("{} max_conns={SLOTS}", site.address());
     let Some(gateway) = nginx(&place, &server, "") else {
         return;
     };
-    check_crawl(&place, &gateway, 502, 40);
+    // Sixteen runs on a busy machine: 6 and 7.
+    crawl(&place, &gateway, 502).check(20);
     assert!(site.max_in_flight() <= SLOTS);
 }
 
 #[test]
 fn haproxy_with_a_short_queue_answers_503_to_few() {
-    // Half a service time: a longer queue is one that hides that there are more requests than slots.
-    let (place, site) = (Place::new(), behind().start());
-    let server = format!("{} maxconn {SLOTS}", site.address());
-    let Some(gateway) = haproxy(&place, &server, "timeout queue 10ms") else {
+    // Of 58 runs 56 had 3 to 8, one 71 and one 129, when refusals were taken for failures without load: so
+    // three are made, and the one between the others counts.
+    let mut crawls = Vec::new();
+    for _ in 0..3 {
+        let (place, site) = (Place::new(), behind(100).start());
+        let server = format!("{} maxconn {SLOTS}", site.address());
+        // Half a service time: a longer queue is one that hides that there are more requests than slots.
+        let Some(gateway) = haproxy(&place, &server, "timeout queue 50ms") else {
+            return;
+        };
+        crawls.push(crawl(&place, &gateway, 503));
+        assert!(site.max_in_flight() <= SLOTS);
+    }
+    crawls.sort_by_key(|crawled| crawled.refused);
+    crawls[1].check(20);
+}
+
+#[test]
+fn nginx_that_gives_up_on_a_slow_host_answers_504_and_the_limit_comes_down() {
+    // Twice the service time: with eight in flight the last one waits for too long.
+    let (place, site) = (Place::new(), behind(200).workers(SLOTS).start());
+    let server = site.address().to_string();
+    let Some(gateway) = nginx(&place, &server, "proxy_read_timeout 400ms;") else {
         return;
     };
-    // Ten runs: 8 to 53, and twice 113 and 128, for a reason not looked into; the limit was 5.2 to 5.4 then.
-    check_crawl(&place, &gateway, 503, 180);
-    assert!(site.max_in_flight() <= SLOTS);
+    // Fourteen runs on a busy machine: 20 to 64, the limit was 6.2 to 7.6. The host still works on what nginx
+    // gave up, so one step too far costs more requests than the step.
+    crawl(&place, &gateway, 504).check(96);
 }
