@@ -18,8 +18,12 @@ use crate::outside::Outside;
 use crate::values::Shape;
 use crate::{Store, StoreError, now};
 
-/// Rows of one transaction at most: some 50 ms, for which a run waits.
-const ROWS_AT_ONCE: usize = 4096;
+/// Rows of one transaction beside a run, at most: some 50 ms, for which it waits.
+const ROWS_BESIDE_A_RUN: usize = 4096;
+/// Rows of one transaction without a run. Where hosts come in no order, nearly every row is on a page of the
+/// index of its own, and each transaction writes all pages that it touches: with 4,096 rows, 1.7 GB for a
+/// million URLs on 20,000 hosts.
+const ROWS_AT_ONCE: usize = 32_768;
 
 /// A job to be put into the store.
 #[derive(Debug)]
@@ -174,7 +178,15 @@ impl Intake {
     /// # Errors
     /// [`StoreError`] if the store cannot be written; what was taken in before stays.
     pub async fn add(&mut self, rows: &[InputRow]) -> Result<(), StoreError> {
-        for slice in rows.chunks(ROWS_AT_ONCE) {
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let most = if self.outside.has_run() {
+                ROWS_BESIDE_A_RUN
+            } else {
+                ROWS_AT_ONCE
+            };
+            let (slice, behind) = rest.split_at(most.min(rest.len()));
+            rest = behind;
             self.outside.begin().await?;
             let done = self.add_slice(slice).await;
             done.map_err(|error| self.outside.error(error))?;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, SqliteConnection};
 
+use crate::checkpoint::truncate;
 use crate::{Store, StoreError};
 
 /// How often it is asked whether the store can be written now.
@@ -78,6 +79,11 @@ impl Outside {
         Ok(&mut self.connection)
     }
 
+    /// Whether a run may want to write, too, as far as was seen at the last commit.
+    pub(crate) fn has_run(&self) -> bool {
+        self.has_run
+    }
+
     /// The connection, within a transaction.
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
@@ -104,8 +110,13 @@ impl Outside {
         }
     }
 
-    /// Gives the connection up.
-    pub(crate) async fn close(self) -> Result<(), StoreError> {
+    /// Gives the connection up. Without a run the log is emptied, as far as readers let it be, so that the one
+    /// file is complete.
+    pub(crate) async fn close(mut self) -> Result<(), StoreError> {
+        if !self.has_run {
+            let emptied = truncate(&mut self.connection).await;
+            emptied.map_err(StoreError::sql(&self.path))?;
+        }
         let path = self.path;
         self.connection
             .close()

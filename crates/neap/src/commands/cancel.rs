@@ -7,7 +7,7 @@ use super::pause::named;
 use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::screen::number;
+use crate::screen::{NowAndThen, number};
 
 /// Cancels a job. What is in flight under a run ends there.
 ///
@@ -25,14 +25,19 @@ pub(crate) async fn cancel(global: &Global, job: &str) -> Result<Exit, Failure> 
         );
         return Ok(exit::DONE);
     }
-    let told = |skipped| say!("{name}: {} skipped so far", number(skipped, "request"));
-    let mut counts = store.empty_cancelled(row.job_id, told).await?;
+    let mut pace = NowAndThen::new();
+    let mut told = |skipped| {
+        if pace.is_due() {
+            say!("{name}: {} skipped so far", number(skipped, "request"));
+        }
+    };
+    let mut counts = store.empty_cancelled(row.job_id, &mut told).await?;
     if counts.open() > 0 {
         match store.lock(now()).await {
             // No run is going on: what one that died had in flight will not come back.
             Ok(lock) => {
                 store.take_over(&lock).await?;
-                counts = store.empty_cancelled(row.job_id, told).await?;
+                counts = store.empty_cancelled(row.job_id, &mut told).await?;
             }
             Err(StoreError::Held { .. }) => {}
             Err(error) => return Err(error.into()),

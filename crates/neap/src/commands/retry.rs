@@ -7,7 +7,7 @@ use super::which;
 use crate::cli::{Failed, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::screen::number;
+use crate::screen::{NowAndThen, number};
 
 /// Has failed requests of the newest round of a job asked again.
 ///
@@ -32,8 +32,9 @@ pub(crate) async fn retry(global: &Global, job: &str, failed: &Failed) -> Result
         condition: failed.condition.clone(),
     };
     let meant = reader.failed_requests(&row, &chosen).await?;
+    let mut pace = NowAndThen::new();
     let told = |done| {
-        if done < meant.len() as u64 {
+        if pace.is_due() {
             say!("{name}: {} so far", number(done, "request"));
         }
     };

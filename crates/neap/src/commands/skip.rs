@@ -9,7 +9,7 @@ use crate::cli::{Global, Open};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::print::escape::quoted;
-use crate::screen::number;
+use crate::screen::{NowAndThen, number};
 
 /// Skips open requests of the newest round of a job.
 ///
@@ -30,8 +30,9 @@ pub(crate) async fn skip(global: &Global, job: &str, open: &Open) -> Result<Exit
         ..Chosen::default()
     };
     let meant = reader.open_requests(&row, &chosen).await?;
+    let mut pace = NowAndThen::new();
     let told = |done| {
-        if done < meant.len() as u64 {
+        if pace.is_due() {
             say!("{name}: {} so far", number(done, "request"));
         }
     };

@@ -19,8 +19,8 @@ use crate::screen::{Submitting, number};
 use crate::signals::Signals;
 
 /// Rows that are read ahead at a time, at most; and bytes of them.
-const ROWS_AT_ONCE: usize = 4096;
-const BYTES_AT_ONCE: usize = 4 << 20;
+const ROWS_AT_ONCE: usize = 32_768;
+const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Puts a job file into the store, also while a run goes on.
 ///

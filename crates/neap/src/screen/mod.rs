@@ -5,7 +5,7 @@ mod submitting;
 mod summary;
 
 pub(crate) use progress::show;
-pub(crate) use submitting::Submitting;
+pub(crate) use submitting::{NowAndThen, Submitting};
 pub(crate) use summary::{summary, unmet};
 
 use std::time::Duration;

@@ -11,6 +11,27 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Time between two redrawings on a terminal.
 const REDRAWN_EVERY: Duration = Duration::from_millis(200);
 
+/// Lets a word be said when it is time for one.
+#[derive(Debug)]
+pub(crate) struct NowAndThen(Instant);
+
+impl NowAndThen {
+    /// The first word is due in a while.
+    pub(crate) fn new() -> NowAndThen {
+        NowAndThen(Instant::now() + EVERY)
+    }
+
+    /// Whether it is time.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = now >= self.0;
+        if is_due {
+            self.0 = now + EVERY;
+        }
+        is_due
+    }
+}
+
 /// Tells how many URLs are in the store.
 #[derive(Debug)]
 pub(crate) struct Submitting {
