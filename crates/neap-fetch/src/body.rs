@@ -77,6 +77,9 @@ impl<'a> Reader<'a> {
             let detail = format!("body of {length} bytes, the limit is {limit}");
             return Err(failure::new(FailureKind::TooLarge, Some(status), &detail));
         }
+        // As announced, so that it does not grow piece by piece; what is not free is asked for first.
+        let announced = response.content_length().unwrap_or(0);
+        let payload = Vec::with_capacity(announced.min(FREE_BYTES).min(limit) as usize);
         Ok(Reader {
             response,
             status,
@@ -86,7 +89,7 @@ impl<'a> Reader<'a> {
             decoder,
             limit,
             is_cut,
-            payload: Vec::new(),
+            payload,
             decoded: Vec::new(),
             share: None,
         })

@@ -125,7 +125,7 @@ pub struct Pump {
     started: Instant,
 }
 
-type SecretOf = dyn Fn(&str) -> Option<String> + Send;
+type SecretOf = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Looks up the secrets of jobs.
 struct Lookup(Box<SecretOf>);
@@ -153,7 +153,7 @@ impl Pump {
         writer: (WriterHandle, mpsc::UnboundedReceiver<Event>),
         options: RunOptions,
         stopper: &Stopper,
-        lookup: impl Fn(&str) -> Option<String> + Send + 'static,
+        lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Pump, RunError> {
         let (store, events) = writer;
         let concurrency = jobs
@@ -212,7 +212,18 @@ impl Pump {
     ///
     /// # Errors
     /// The store cannot be written. Everything that was recorded stays, and a next run goes on there.
-    pub async fn run(mut self) -> Result<RunReport, RunError> {
+    pub async fn run(self) -> Result<RunReport, RunError> {
+        // As a task beside the workers: a thread that blocks on it would be woken for each of them.
+        match tokio::spawn(self.drive()).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(StoreError::Stopped.into()),
+            },
+        }
+    }
+
+    async fn drive(mut self) -> Result<RunReport, RunError> {
         if let Err(error) = self.work().await {
             return Err(self.reason(error).await);
         }

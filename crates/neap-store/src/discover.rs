@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use url::Position;
 
 use crate::fingerprint::partition;
-use crate::values::Shape;
+use crate::values::{Shape, json_array};
 
 /// A URL to be asked for.
 pub(crate) struct Found<'a> {
@@ -31,10 +31,11 @@ pub(crate) struct New {
     pub(crate) priority: i32,
 }
 
-static INSERT: Shape = Shape::new(
-    "INSERT INTO requests (host_id, fingerprint, job_id, priority, depth, parent_id, url) VALUES ",
+static INSERT: Shape = Shape::filled(
+    "INSERT INTO requests (host_id, fingerprint, job_id, priority, depth, parent_id, url)
+     SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?)",
-    " ON CONFLICT DO NOTHING RETURNING request_id, job_id, host_id, priority",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
 /// Inserts what is not there yet; what that was.
@@ -51,17 +52,30 @@ pub(crate) async fn insert(
             .maybe_int(row.parent.map(|parent| parent.0));
         args.text(row.url.as_str());
     };
-    let rows = INSERT.fetch(connection, found, bind).await?;
-    Ok(rows.iter().map(new).collect())
-}
-
-fn new(row: &sqlx::sqlite::SqliteRow) -> New {
-    New {
-        request: RequestId(row.get(0)),
-        job: JobId(row.get(1)),
-        host: HostId(row.get(2)),
-        priority: row.get(3),
+    // New rows get numbers above all that there are: that tells them apart, and with one text where
+    // RETURNING would have a row for each.
+    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(request_id), 0) FROM requests")
+        .fetch_one(&mut *connection)
+        .await?;
+    if INSERT.execute(connection, found, bind).await? == 0 {
+        return Ok(Vec::new());
     }
+    let row = sqlx::query(
+        "SELECT json_group_array(json_array(request_id, job_id, host_id, priority))
+         FROM requests WHERE request_id > ?",
+    )
+    .bind(last)
+    .fetch_one(connection)
+    .await?;
+    let new = json_array(&row)?.into_iter();
+    Ok(new
+        .map(|(request, job, host, priority)| New {
+            request: RequestId(request),
+            job: JobId(job),
+            host: HostId(host),
+            priority,
+        })
+        .collect())
 }
 
 static UNHOP: Shape = Shape::new(

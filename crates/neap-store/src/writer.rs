@@ -229,6 +229,29 @@ struct Work {
     settings: Settings,
 }
 
+/// How long the last transaction took and when that was.
+#[derive(Default)]
+struct Pace {
+    took: Duration,
+    ended: Option<Instant>,
+}
+
+impl Pace {
+    fn after(started: Instant) -> Pace {
+        Pace {
+            took: started.elapsed(),
+            ended: Some(Instant::now()),
+        }
+    }
+
+    /// How long to let commands gather: while one transaction follows the other, as long as one takes, so
+    /// that what comes in the meantime shares a flush. Half of the time is then spent writing.
+    fn wait(&self) -> Duration {
+        let is_busy = self.ended.is_some_and(|ended| ended.elapsed() < self.took);
+        if is_busy { self.took } else { Duration::ZERO }
+    }
+}
+
 /// Commands of one transaction, and their shares of the memory until it is committed.
 #[derive(Default)]
 struct Batch {
@@ -277,11 +300,12 @@ impl Work {
         } = self.settings;
         let mut checkpointer = Checkpointer::new(store, wal_bytes, most, wal_emptied_every).await?;
         let mut batch = Batch::default();
+        let mut pace = Pace::default();
         let mut is_closing = false;
         while !is_closing || !self.ledger.sweeps.is_empty() {
             if !is_closing {
                 let until = checkpointer.next_emptying();
-                is_closing = self.gather(&mut batch, until).await;
+                is_closing = self.gather(&mut batch, until, &pace).await;
             }
             // A sweep alone writes as much as a full batch.
             let is_sweeping = !self.ledger.sweeps.is_empty();
@@ -290,8 +314,11 @@ impl Work {
             } else {
                 batch.commands.len()
             };
+            let started = Instant::now();
             let events = commit(&mut self.ledger, &mut self.connection, &mut batch.commands);
-            for event in events.await? {
+            let events = events.await?;
+            pace = Pace::after(started);
+            for event in events {
                 let _ = self.events.send(event);
             }
             batch.shares.clear();
@@ -306,7 +333,7 @@ impl Work {
 
     /// Takes the first command and what waits behind it; whether it is time to close. While there is a
     /// sweep to go on with, it waits for no command, and never longer than `until`.
-    async fn gather(&mut self, batch: &mut Batch, until: Option<Instant>) -> bool {
+    async fn gather(&mut self, batch: &mut Batch, until: Option<Instant>, pace: &Pace) -> bool {
         let first = if self.ledger.sweeps.is_empty() {
             let received = match until {
                 None => Ok(self.inbox.recv().await),
@@ -321,6 +348,11 @@ impl Work {
         };
         if first.as_ref().err() == Some(&TryRecvError::Disconnected) {
             return true;
+        }
+        let wait = pace.wait().min(self.settings.batch_time);
+        let is_worth_it = first.is_ok() && self.inbox.len() < self.settings.batch_commands;
+        if is_worth_it && !wait.is_zero() && self.ledger.sweeps.is_empty() {
+            tokio::time::sleep(wait).await;
         }
         let started = Instant::now();
         let mut next = first.ok();

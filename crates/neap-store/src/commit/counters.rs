@@ -2,8 +2,10 @@
 //!
 //! Kept with every change, so that nobody has to count ten million rows to say how far a crawl is.
 
+use neap_core::JobId;
 use neap_core::classify::Outcome;
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::{Changes, State};
 use crate::batch::{Attempt, Event};
@@ -89,14 +91,15 @@ impl HostDelta {
     }
 }
 
-static UPDATE_JOBS: Shape = Shape::new(
+static UPDATE_JOBS: Shape = Shape::filled(
     "WITH v (id, ready, waiting, done, failed, skipped, pages, fetched) AS (VALUES ",
     "(?,?,?,?,?,?,?,?)",
     ") UPDATE jobs SET ready = jobs.ready + v.ready, waiting = jobs.waiting + v.waiting,
      done = jobs.done + v.done, failed = jobs.failed + v.failed, skipped = jobs.skipped + v.skipped,
-     pages = jobs.pages + v.pages, fetched = jobs.fetched + v.fetched FROM v WHERE jobs.job_id = v.id",
+     pages = jobs.pages + v.pages, fetched = jobs.fetched + v.fetched FROM v WHERE jobs.job_id = v.id
+     RETURNING job_id, ready, waiting, done, failed, skipped, pages",
 );
-static UPDATE_HOSTS: Shape = Shape::new(
+static UPDATE_HOSTS: Shape = Shape::filled(
     "WITH v (id, attempts, ok, done, failed, gateway, h502, h503, h429, timeouts) AS (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?)",
     ") UPDATE hosts SET attempts = hosts.attempts + v.attempts, ok = hosts.ok + v.ok,
@@ -106,24 +109,23 @@ static UPDATE_HOSTS: Shape = Shape::new(
      timeouts = hosts.timeouts + v.timeouts FROM v WHERE hosts.host_id = v.id",
 );
 
-/// Writes what a batch changed.
+/// Writes what a batch changed; how far the jobs are then that it changed or opened.
 pub(crate) async fn write(
     changes: &Changes,
     connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<Event>, sqlx::Error> {
     let jobs: Vec<_> = changes.jobs.iter().collect();
-    UPDATE_JOBS
-        .execute(connection, &jobs, |(job, delta), args| {
-            args.int(job.0)
-                .int(delta.ready)
-                .int(delta.waiting)
-                .int(delta.done);
-            args.int(delta.failed)
-                .int(delta.skipped)
-                .int(delta.pages)
-                .int(delta.fetched);
-        })
-        .await?;
+    let rows = UPDATE_JOBS.fetch(connection, &jobs, |(job, delta), args| {
+        args.int(job.0)
+            .int(delta.ready)
+            .int(delta.waiting)
+            .int(delta.done);
+        args.int(delta.failed)
+            .int(delta.skipped)
+            .int(delta.pages)
+            .int(delta.fetched);
+    });
+    let rows = rows.await?;
     let hosts: Vec<_> = changes.hosts.iter().collect();
     UPDATE_HOSTS
         .execute(connection, &hosts, |(host, delta), args| {
@@ -138,23 +140,6 @@ pub(crate) async fn write(
             args.int(delta.http_429).int(delta.timeouts);
         })
         .await?;
-    Ok(())
-}
-
-/// How far the jobs are that a batch changed, or that it opened.
-pub(super) async fn read(
-    changes: &Changes,
-    connection: &mut SqliteConnection,
-) -> Result<Vec<Event>, sqlx::Error> {
-    let mut events = Vec::new();
-    for job in changes.jobs.keys() {
-        let row = sqlx::query(
-            "SELECT ready, waiting, done, failed, skipped, pages FROM jobs WHERE job_id = ?",
-        )
-        .bind(job.0)
-        .fetch_one(&mut *connection)
-        .await?;
-        events.push(Event::Counts(*job, counts_at(&row, 0)));
-    }
-    Ok(events)
+    let counts = |row: &SqliteRow| Event::Counts(JobId(row.get(0)), counts_at(row, 1));
+    Ok(rows.iter().map(counts).collect())
 }

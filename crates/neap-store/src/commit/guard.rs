@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use neap_core::{Epoch, HostId, JobId, RequestId};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{State, Trouble};
 use crate::StoreError;
@@ -42,8 +42,9 @@ pub(super) async fn check_epoch(
     .into())
 }
 
-static SELECT: Shape = Shape::new(
-    "SELECT f.request_id, f.epoch, r.job_id, r.host_id, r.state, r.priority, r.depth, r.hops
+static SELECT: Shape = Shape::filled(
+    "SELECT json_group_array(json_array(f.request_id, f.epoch, r.job_id, r.host_id, r.state, r.priority,
+       r.depth, r.hops))
      FROM in_flight f JOIN requests r ON r.request_id = f.request_id
      WHERE r.state IN (0, 4) AND f.request_id IN (",
     "?",
@@ -56,26 +57,26 @@ pub(super) async fn in_flight(
     epoch: Epoch,
     connection: &mut SqliteConnection,
 ) -> Result<HashMap<RequestId, InFlight>, sqlx::Error> {
-    let rows = SELECT.fetch(connection, records, |record, args| {
+    type Row = (i64, i64, i64, i64, i64, i32, u32, u32);
+    let rows = SELECT.fetch_json(connection, records, |record, args| {
         args.int(record.request.0);
     });
-    let rows = rows.await?;
-    let ours = rows.iter().filter(|row| row.get::<i64, _>(1) == epoch.0);
-    let found = ours.map(|row| {
-        let state = if row.get::<i64, _>(4) == 4 {
-            State::Waiting
-        } else {
-            State::Ready
-        };
+    let rows: Vec<Row> = rows.await?;
+    let ours = rows.into_iter().filter(|row| row.1 == epoch.0);
+    let found = ours.map(|(request, _, job, host, state, priority, depth, hops)| {
         let found = InFlight {
-            job: JobId(row.get(2)),
-            host: HostId(row.get(3)),
-            state,
-            priority: row.get(5),
-            depth: row.get(6),
-            hops: row.get(7),
+            job: JobId(job),
+            host: HostId(host),
+            state: if state == 4 {
+                State::Waiting
+            } else {
+                State::Ready
+            },
+            priority,
+            depth,
+            hops,
         };
-        (RequestId(row.get(0)), found)
+        (RequestId(request), found)
     });
     Ok(found.collect())
 }

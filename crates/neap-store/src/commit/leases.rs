@@ -5,60 +5,58 @@
 
 use std::collections::HashSet;
 
-use neap_core::{Epoch, RequestId, UnixMs};
-use sqlx::{Row, SqliteConnection};
+use neap_core::{Epoch, UnixMs};
+use sqlx::SqliteConnection;
 
 use super::{Changes, Trouble};
 use crate::batch::{Event, Lease};
-use crate::values::Shape;
+use crate::values::{Args, Shape};
 
-static LEASE: Shape = Shape::new(
-    "WITH v (id, epoch, started, alone) AS (VALUES ",
-    "(?,?,?,?)",
-    ") INSERT INTO in_flight (request_id, epoch, started_ms, is_alone)
-     SELECT v.id, v.epoch, v.started, v.alone FROM v JOIN requests r ON r.request_id = v.id
-     WHERE r.state = 0 ON CONFLICT DO NOTHING RETURNING request_id",
-);
-static LAND: Shape = Shape::new(
-    "DELETE FROM in_flight WHERE (request_id, epoch) IN (VALUES ",
-    "(?,?)",
+static READY: Shape = Shape::filled(
+    "SELECT json_group_array(request_id) FROM requests r WHERE state = 0
+     AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.request_id = r.request_id)
+     AND request_id IN (",
+    "?",
     ")",
 );
+static LEASE: Shape = Shape::filled(
+    "INSERT INTO in_flight (request_id, epoch, started_ms, is_alone) SELECT * FROM (VALUES ",
+    "(?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+/// Takes requests out of flight.
+pub(super) static LAND: Shape =
+    Shape::filled("DELETE FROM in_flight WHERE request_id IN (", "?", ")");
 
 /// Marks ready requests as in flight.
 pub(super) async fn lease(
-    leases: &[Lease],
+    mut leases: Vec<Lease>,
     epoch: Epoch,
     now: UnixMs,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    let rows = LEASE.fetch(connection, leases, |lease, args| {
+    let ready = READY.fetch_json(connection, &leases, |lease, args| {
+        args.int(lease.request.0);
+    });
+    let mut ready: HashSet<i64> = ready.await?.into_iter().collect();
+    let mut refused = Vec::new();
+    // One that is asked for twice is leased once.
+    leases.retain(|lease| {
+        let is_ready = ready.remove(&lease.request.0);
+        if !is_ready {
+            refused.push(lease.request);
+        }
+        is_ready
+    });
+    let bind = |lease: &Lease, args: &mut Args| {
         args.int(lease.request.0)
             .int(epoch.0)
             .int(now.0)
             .int(i64::from(lease.is_alone));
-    });
-    let leased: HashSet<RequestId> = rows
-        .await?
-        .iter()
-        .map(|row| RequestId(row.get(0)))
-        .collect();
-    let asked = leases.iter().map(|lease| lease.request);
-    let (leased, refused) = asked.partition(|request| leased.contains(request));
+    };
+    LEASE.execute(connection, &leases, bind).await?;
+    let leased = leases.iter().map(|lease| lease.request).collect();
     changes.events.push(Event::Leased { leased, refused });
-    Ok(())
-}
-
-/// Takes requests of this run out of flight.
-pub(super) async fn land(
-    requests: &[RequestId],
-    epoch: Epoch,
-    connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
-    LAND.execute(connection, requests, |request, args| {
-        args.int(request.0).int(epoch.0);
-    })
-    .await?;
     Ok(())
 }

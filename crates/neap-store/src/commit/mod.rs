@@ -133,8 +133,7 @@ pub(crate) async fn commit(
         }
     }
     group.run(ledger, &mut transaction, &mut changes).await?;
-    counters::write(&changes, &mut transaction).await?;
-    let counts = counters::read(&changes, &mut transaction).await?;
+    let counts = counters::write(&changes, &mut transaction).await?;
     let next_due = if changes.is_due_changed {
         Some(Event::NextDue(
             refill::next_due(&ledger.jobs, &mut transaction).await?,
@@ -191,7 +190,7 @@ impl Group {
             promotes,
         } = std::mem::take(self);
         if !leases.is_empty() {
-            leases::lease(&leases, ledger.epoch, now(), connection, changes).await?;
+            leases::lease(leases, ledger.epoch, now(), connection, changes).await?;
         }
         if !records.is_empty() {
             records::record(records, ledger, connection, changes).await?;

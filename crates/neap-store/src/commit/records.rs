@@ -10,11 +10,11 @@ use neap_core::verdict::Verdict;
 use sqlx::SqliteConnection;
 
 use super::guard::{InFlight, in_flight};
-use super::leases::land;
+use super::leases::LAND;
 use super::{Changes, Ledger, State, Trouble, bodies, controls, links, redirects, skips};
 use crate::batch::{Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
 use crate::now;
-use crate::values::Shape;
+use crate::values::{Args, Bind, Bundle, Shape};
 
 /// A record that counts, with what it was before and what becomes of it.
 pub(super) struct Accepted {
@@ -66,14 +66,16 @@ pub(super) async fn record(
     // 2. Bodies go to their file before anything points there.
     bodies::append(&mut accepted, ledger, connection).await?;
     // 3. The attempt, the page, and what becomes of the request.
-    insert_attempts(&accepted, ledger, connection).await?;
-    insert_pages(&accepted, connection).await?;
-    update_requests(&accepted, connection).await?;
-    let landed: Vec<_> = accepted
-        .iter()
-        .map(|accepted| accepted.record.request)
-        .collect();
-    land(&landed, ledger.epoch, connection).await?;
+    let epoch = ledger.epoch.0;
+    let bind: [Bind<'_, Accepted>; 4] = [
+        &|accepted, args| attempt(accepted, epoch, args),
+        &page,
+        &request,
+        &|accepted, args| {
+            args.int(accepted.record.request.0);
+        },
+    ];
+    RECORD.execute(connection, &accepted, bind).await?;
     count(&accepted, changes);
     // 4. What the answers lead to.
     links::discover(&accepted, ledger, connection, changes).await?;
@@ -121,84 +123,72 @@ impl Accepted {
     }
 }
 
-static INSERT_ATTEMPTS: Shape = Shape::new(
+/// All that is written of every record.
+static RECORD: Bundle<4> = Bundle::new([&INSERT_ATTEMPTS, &INSERT_PAGES, &UPDATE_REQUESTS, &LAND]);
+
+static INSERT_ATTEMPTS: Shape = Shape::filled(
     "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, dns_us, connect_us,
      first_byte_us, duration_us, status, outcome, cause, fault, error, is_charged, backoff_ms,
-     body_bytes, host_limit, in_flight) VALUES ",
+     body_bytes, host_limit, in_flight) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "",
+    ") WHERE column1 IS NOT NULL",
 );
 
-async fn insert_attempts(
-    accepted: &[Accepted],
-    ledger: &Ledger,
-    connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
-    let epoch = ledger.epoch.0;
-    let bind = |accepted: &Accepted, args: &mut crate::values::Args| {
-        let (record, attempt) = (&accepted.record, &accepted.record.attempt);
-        let timings = &attempt.timings;
-        args.int(record.request.0)
-            .int(accepted.before.host.0)
-            .int(epoch);
-        args.int(i64::from(attempt.number)).int(attempt.started.0);
-        args.maybe_int(timings.dns.map(micros))
-            .maybe_int(timings.connect.map(micros));
-        args.maybe_int(timings.first_byte.map(micros))
-            .int(micros(timings.total));
-        args.maybe_int(attempt.status.map(i64::from))
-            .int(attempt.outcome.code());
-        args.maybe_text(attempt.cause.as_deref());
-        // Nobody's fault is written as nothing, like no cause and no error.
-        let has_culprit = attempt.fault != neap_core::classify::Fault::Nobody;
-        args.maybe_text(has_culprit.then(|| attempt.fault.as_str()));
-        args.maybe_text(attempt.error.as_deref().map(cut))
-            .int(i64::from(attempt.is_charged));
-        args.maybe_int(attempt.backoff.map(millis))
-            .int(bytes(attempt.body_bytes));
-        args.real(attempt.limit).int(i64::from(attempt.in_flight));
-    };
-    INSERT_ATTEMPTS.execute(connection, accepted, bind).await?;
-    Ok(())
+fn attempt(accepted: &Accepted, epoch: i64, args: &mut Args) {
+    let (record, attempt) = (&accepted.record, &accepted.record.attempt);
+    let timings = &attempt.timings;
+    args.int(record.request.0)
+        .int(accepted.before.host.0)
+        .int(epoch);
+    args.int(i64::from(attempt.number)).int(attempt.started.0);
+    args.maybe_int(timings.dns.map(micros))
+        .maybe_int(timings.connect.map(micros));
+    args.maybe_int(timings.first_byte.map(micros))
+        .int(micros(timings.total));
+    args.maybe_int(attempt.status.map(i64::from))
+        .int(attempt.outcome.code());
+    args.maybe_text(attempt.cause.as_deref());
+    // Nobody's fault is written as nothing, like no cause and no error.
+    let has_culprit = attempt.fault != neap_core::classify::Fault::Nobody;
+    args.maybe_text(has_culprit.then(|| attempt.fault.as_str()));
+    args.maybe_text(attempt.error.as_deref().map(cut))
+        .int(i64::from(attempt.is_charged));
+    args.maybe_int(attempt.backoff.map(millis))
+        .int(bytes(attempt.body_bytes));
+    args.real(attempt.limit).int(i64::from(attempt.in_flight));
 }
 
-static INSERT_PAGES: Shape = Shape::new(
+static INSERT_PAGES: Shape = Shape::filled(
     "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes,
-     segment_id, segment_offset, segment_bytes, payload_sha1, original_id) VALUES ",
+     segment_id, segment_offset, segment_bytes, payload_sha1, original_id) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?)",
-    " ON CONFLICT DO NOTHING",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
-async fn insert_pages(
-    accepted: &[Accepted],
-    connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
-    let with_page = |accepted: &&Accepted| accepted.has_page();
-    let rows: Vec<_> = accepted
-        .iter()
-        .filter(with_page)
-        .filter_map(|accepted| Some((accepted, accepted.record.page.as_ref()?)))
-        .collect();
-    INSERT_PAGES
-        .execute(connection, &rows, |(accepted, page), args| {
-            args.int(accepted.record.request.0)
-                .int(i64::from(page.status))
-                .int(page.fetched.0);
-            args.maybe_text(page.content_type.as_deref().map(cut))
-                .int(bytes(page.body_bytes));
-            let body = accepted.body.as_ref();
-            let place = body.map(|body| body.place);
-            args.maybe_int(place.map(|place| place.segment));
-            args.maybe_int(place.map(|place| bytes(place.offset)));
-            args.maybe_int(place.map(|place| bytes(place.bytes as u64)));
-            args.maybe_blob(body.map(|body| &body.payload_sha1[..]));
-            args.maybe_int(body.and_then(|body| body.original_id));
-        })
-        .await?;
-    Ok(())
+fn page(accepted: &Accepted, args: &mut Args) {
+    let Some(page) = accepted
+        .record
+        .page
+        .as_ref()
+        .filter(|_| accepted.has_page())
+    else {
+        return;
+    };
+    args.int(accepted.record.request.0)
+        .int(i64::from(page.status))
+        .int(page.fetched.0);
+    args.maybe_text(page.content_type.as_deref().map(cut))
+        .int(bytes(page.body_bytes));
+    let body = accepted.body.as_ref();
+    let place = body.map(|body| body.place);
+    args.maybe_int(place.map(|place| place.segment));
+    args.maybe_int(place.map(|place| bytes(place.offset)));
+    args.maybe_int(place.map(|place| bytes(place.bytes as u64)));
+    args.maybe_blob(body.map(|body| &body.payload_sha1[..]));
+    args.maybe_int(body.and_then(|body| body.original_id));
 }
 
-static UPDATE_REQUESTS: Shape = Shape::new(
+static UPDATE_REQUESTS: Shape = Shape::filled(
     "WITH v (id, state, charged, deferred, due, reason, cause) AS (VALUES ",
     "(?,?,?,?,?,?,?)",
     ") UPDATE requests SET state = v.state, attempts = attempts + v.charged,
@@ -206,26 +196,14 @@ static UPDATE_REQUESTS: Shape = Shape::new(
      FROM v WHERE requests.request_id = v.id AND requests.state IN (0, 4)",
 );
 
-async fn update_requests(
-    accepted: &[Accepted],
-    connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
-    UPDATE_REQUESTS
-        .execute(
-            connection,
-            accepted,
-            |Accepted { record, after, .. }, args| {
-                let is_charged = record.attempt.is_charged;
-                args.int(record.request.0).int(after.state as i64);
-                args.int(i64::from(is_charged))
-                    .int(i64::from(!is_charged))
-                    .int(after.due_ms);
-                args.maybe_int(after.skip_reason)
-                    .maybe_text(after.cause.as_deref());
-            },
-        )
-        .await?;
-    Ok(())
+fn request(Accepted { record, after, .. }: &Accepted, args: &mut Args) {
+    let is_charged = record.attempt.is_charged;
+    args.int(record.request.0).int(after.state as i64);
+    args.int(i64::from(is_charged))
+        .int(i64::from(!is_charged))
+        .int(after.due_ms);
+    args.maybe_int(after.skip_reason)
+        .maybe_text(after.cause.as_deref());
 }
 
 fn count(accepted: &[Accepted], changes: &mut Changes) {

@@ -8,13 +8,17 @@ use std::collections::BTreeSet;
 use neap_core::{Epoch, JobId, RequestId};
 use sqlx::{Row, SqliteConnection};
 
-use super::leases::land;
 use super::{Changes, State, Trouble};
 use crate::batch::{Event, JobChange, Skipped};
 use crate::now;
 use crate::values::Shape;
 
-static SELECT: Shape = Shape::new(
+static LAND: Shape = Shape::filled(
+    "DELETE FROM in_flight WHERE (request_id, epoch) IN (VALUES ",
+    "(?,?)",
+    ")",
+);
+static SELECT: Shape = Shape::filled(
     "SELECT r.request_id, r.job_id, r.state FROM requests r
      LEFT JOIN in_flight f ON f.request_id = r.request_id
      WHERE r.state IN (0, 4) AND f.request_id IS NULL AND r.request_id IN (",
@@ -36,7 +40,10 @@ pub(super) async fn skip(
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
     let requests: Vec<RequestId> = skipped.iter().map(|skipped| skipped.request).collect();
-    land(&requests, epoch, connection).await?;
+    LAND.execute(connection, &requests, |request, args| {
+        args.int(request.0).int(epoch.0);
+    })
+    .await?;
     let rows = SELECT.fetch(connection, &requests, |request, args| {
         args.int(request.0);
     });

@@ -126,7 +126,7 @@ async fn sweep(outside: &mut Outside, sweeps: &mut Sweeps) -> Result<(), StoreEr
         Err(Trouble::Sql(error)) => return Err(outside.error(error)),
     }
     let written = counters::write(&changes, outside.connection()).await;
-    written.map_err(|error| outside.error(error))
+    written.map(drop).map_err(|error| outside.error(error))
 }
 
 /// Finishes a job if nothing of it is open.
