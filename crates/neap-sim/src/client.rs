@@ -10,6 +10,7 @@ use std::time::Duration;
 use neap_core::Time;
 use neap_core::backoff::backoff;
 use neap_core::job::{Jitter, Retry};
+use neap_core::scheduler::RetryBudget;
 use neap_core::verdict::MAX_DEFERRALS;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -23,6 +24,8 @@ pub struct Client {
     retry: Retry,
     pages: Vec<History>,
     waiting: BinaryHeap<Reverse<(Time, Page)>>,
+    /// What neap's scheduler lets retries have beside fresh pages; other clients know no such thing.
+    budget: Option<RetryBudget>,
     /// Pages given up after their last attempt.
     pub lost: u64,
     /// Of these, pages that would have been answered.
@@ -38,9 +41,11 @@ struct History {
 
 impl Client {
     /// A client with six attempts a page and waits of U(0, min(60, 2^n)) seconds after its
-    /// n-th charged failure, counted from 0.
-    pub fn new() -> Client {
+    /// n-th charged failure, counted from 0. With a budget retries stay within their share of the traffic
+    /// (`retry.budget` of a job file), as in the scheduler that ships.
+    pub fn new(has_budget: bool) -> Client {
         Client {
+            budget: has_budget.then(RetryBudget::default),
             retry: Retry {
                 attempts: 6,
                 base: Duration::from_secs(1),
@@ -58,12 +63,15 @@ impl Client {
     /// The next page: one whose wait is over, else a new one. A probe takes a new page, of which
     /// nothing bad is known.
     pub fn next(&mut self, is_probe: bool, poison: f64, now: Time, dice: &mut SmallRng) -> Page {
-        if !is_probe
-            && self
-                .waiting
-                .peek()
-                .is_some_and(|Reverse((due, _))| *due <= now)
-        {
+        let is_due = self
+            .waiting
+            .peek()
+            .is_some_and(|Reverse((due, _))| *due <= now);
+        let is_retry = !is_probe && is_due && self.may_retry(now);
+        if let Some(budget) = &mut self.budget {
+            budget.start(self.retry.budget, is_retry, now);
+        }
+        if is_retry {
             let Reverse((_, page)) = self.waiting.pop().expect("it was just looked at");
             return page;
         }
@@ -73,6 +81,11 @@ impl Client {
             is_poison: poison > 0.0 && dice.random_bool(poison),
         });
         self.pages.len() - 1
+    }
+
+    fn may_retry(&self, now: Time) -> bool {
+        let check = |budget: &RetryBudget| budget.check(self.retry.budget, true, now).is_ok();
+        self.budget.as_ref().is_none_or(check)
     }
 
     /// Whether a page always fails.
@@ -110,11 +123,5 @@ impl Client {
         let wait = backoff(&self.retry, attempts, retry_after, dice);
         self.waiting.push(Reverse((now + wait, page)));
         true
-    }
-}
-
-impl Default for Client {
-    fn default() -> Client {
-        Client::new()
     }
 }

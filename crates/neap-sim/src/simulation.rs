@@ -108,7 +108,7 @@ pub fn run(
         events: BinaryHeap::new(),
         planned: 0,
         host: ModelHost::new(first.clone()),
-        client: Client::new(),
+        client: Client::new(choice == Choice::Neap),
         egresses: Egresses::new(first.egress_502.len(), choice == Choice::Neap),
         limiter: Limiter::new(choice, memory),
         requests: Vec::new(),

@@ -46,9 +46,9 @@ fn limits_of_slots_are_found() {
     assert_judged(
         "families.toml",
         &[
-            ("small", 0.93, 16.0),
-            ("large", 0.84, 8.0),
-            ("heavy_tail", 0.92, 14.0),
+            ("small", 0.94, 13.0),
+            ("large", 0.88, 7.0),
+            ("heavy_tail", 0.92, 12.0),
         ],
     );
 }
@@ -58,12 +58,12 @@ fn failures_that_have_nothing_to_do_with_load_do_not_stop_the_crawl() {
     assert_judged(
         "families.toml",
         &[
-            ("noise_2pct", 0.87, 13.0),
-            ("noise_6pct", 0.88, 19.0),
-            ("poison_5pct", 0.87, 19.0),
+            ("noise_2pct", 0.87, 12.0),
+            ("noise_6pct", 0.92, 30.0),
+            ("poison_5pct", 0.92, 33.0),
         ],
     );
-    assert_judged("shapes.toml", &[("bursts_of_errors", 0.82, 17.0)]);
+    assert_judged("shapes.toml", &[("bursts_of_errors", 0.79, 13.0)]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn queues_are_filled_and_not_flooded() {
     assert_judged(
         "families.toml",
         &[
-            ("queue_only", 0.8, 0.5),
+            ("queue_only", 0.88, 0.5),
             ("thrashing_504", 0.92, 1.0),
             ("slow_504", 0.92, 2.0),
             ("two_milliseconds", 0.95, 1.0),
@@ -81,7 +81,33 @@ fn queues_are_filled_and_not_flooded() {
 
 #[test]
 fn a_host_that_collapses_is_not_driven_into_it_again_and_again() {
-    assert_judged("families.toml", &[("collapsing", 0.92, 4.0)]);
+    assert_judged("families.toml", &[("collapsing", 0.94, 2.0)]);
+}
+
+#[test]
+fn few_failures_at_a_small_limit_do_not_keep_a_strong_host_at_it() {
+    // Two of these seeds find a ceiling at three requests by chance. No run may stay there.
+    let text = "[[scenario]]\nname = 'noisy'\nduration = 120.0\n\
+                origin = { workers = 80, random_502 = 0.05 }";
+    let scenario = parse(text).unwrap().remove(0);
+    for seed in [14, 2001, 2002, 2003, 2004, 2005] {
+        let history = run(&scenario, Choice::Neap, seed, None, true);
+        let mean = mean_limit(&history, 60.0);
+        assert!(mean > 60.0, "seed {seed}: mean limit {mean}");
+    }
+}
+
+#[test]
+fn a_slow_host_that_serves_one_at_a_time_loses_no_page() {
+    let text = "[[scenario]]\nname = 'one'\nduration = 300.0\n\
+                origin = { workers = 1, service = 'const', service_mean = 2.0 }";
+    let scenario = parse(text).unwrap().remove(0);
+    for seed in SEEDS {
+        let history = run(&scenario, Choice::Neap, seed, None, false);
+        let wasted = history.wasted.len() as f64 / history.successes.len() as f64;
+        assert_eq!(history.lost_good, 0, "seed {seed}");
+        assert!(wasted < 0.2, "seed {seed}: {wasted} failures a good answer");
+    }
 }
 
 #[test]
@@ -89,21 +115,21 @@ fn rates_are_found_whichever_way_the_host_says_no() {
     assert_judged(
         "families.toml",
         &[
-            ("rate_429_retry_after", 0.92, 5.0),
-            ("rate_429_plain", 0.88, 8.0),
-            ("rate_503_plain", 0.88, 55.0),
+            ("rate_429_retry_after", 0.94, 5.0),
+            ("rate_429_plain", 0.94, 7.0),
+            ("rate_503_plain", 0.91, 45.0),
         ],
     );
 }
 
 #[test]
 fn instant_refusals_do_not_spin() {
-    assert_judged("families.toml", &[("instant_refusals", 0.94, 9.0)]);
+    assert_judged("families.toml", &[("instant_refusals", 0.94, 7.0)]);
 }
 
 #[test]
 fn a_bad_proxy_is_not_held_against_the_host() {
-    assert_judged("families.toml", &[("one_bad_proxy_of_5", 0.92, 16.0)]);
+    assert_judged("families.toml", &[("one_bad_proxy_of_5", 0.92, 12.0)]);
 }
 
 #[test]
@@ -111,14 +137,14 @@ fn a_host_that_changes_is_followed() {
     assert_judged(
         "families.toml",
         &[
-            ("weaker_then_stronger", 0.86, 13.0),
-            ("flapping", 0.87, 15.0),
-            ("dead_90s", 0.88, 13.0),
+            ("weaker_then_stronger", 0.84, 11.0),
+            ("flapping", 0.92, 13.0),
+            ("dead_90s", 0.88, 11.0),
         ],
     );
     assert_judged(
         "shapes.toml",
-        &[("slower_origin", 0.93, 9.0), ("silent_20s", 0.86, 18.0)],
+        &[("slower_origin", 0.94, 8.0), ("silent_20s", 0.91, 14.0)],
     );
 }
 
@@ -185,7 +211,7 @@ fn a_remembered_host_is_not_driven_into_collapse() {
     let best = best_per_phase(&scenario);
     let score = judge(&scenario, &best, Choice::Neap, &SEEDS, true);
     assert!(
-        score.ratio >= 0.92 && score.wasted_per_1000 <= 6.0,
+        score.ratio >= 0.87 && score.wasted_per_1000 <= 11.0,
         "{score:#?}"
     );
 }

@@ -54,6 +54,11 @@ impl Background {
         };
     }
 
+    /// Failures and requests that were counted, without the assumption.
+    pub(super) fn counts(&self) -> (f32, f32) {
+        (self.failed, self.seen)
+    }
+
     /// The share, 0.002 and up.
     pub(super) fn share(&self) -> f64 {
         let failed = f64::from(self.failed) + LEAST * f64::from(PRIOR);

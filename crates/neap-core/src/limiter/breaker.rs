@@ -28,12 +28,13 @@ const SHARE_OF_LIMIT: f64 = 0.05;
 /// the background. Such answers still come when a host has just died.
 const OLD_ANSWER: (f64, f64) = (0.1, 1.5);
 /// A failure of a request that failed before counts this much: the page may be at fault.
-const RETRIED: f32 = 0.25;
+const RETRIED: f32 = 0.1;
 /// The time between two probes is this share of the outage's age.
-const PROBE_SHARE: f64 = 0.4;
-/// Bounds of the time between two probes in seconds. With them an outage of two minutes costs about
-/// twenty probes and is noticed to be over after four seconds on average.
-const PROBE_WAIT: (f64, f64) = (1.0, 8.0);
+const PROBE_SHARE: f64 = 0.22;
+/// Bounds of the time between two probes in seconds. With them an outage of two minutes costs 25 to
+/// 30 probes, one of ten seconds is noticed to be over after a second, one of two minutes after five and
+/// a half.
+const PROBE_WAIT: (f64, f64) = (0.8, 11.0);
 /// In long outages the upper bound is this share of the age, up to `LONG_WAIT`.
 const LONG_SHARE: f64 = 0.05;
 /// The longest time between two probes in seconds.

@@ -8,9 +8,11 @@ use crate::time::Time;
 
 /// Failures that one good answer earns: five in a thousand; with those of
 /// the settled limit that stays below the ten that are tolerable.
-const EARNED: f32 = 0.005;
+const EARNED: f32 = 0.004;
 /// Failures that a new host has in hand: about what finding its limit costs.
 const START: f32 = 4.0;
+/// Failures in hand after a host turned out to bear far less than before.
+const FORGIVEN: f32 = 2.0;
 /// Most failures that can be in hand, and most that can be owed.
 const BOUNDS: (f32, f32) = (-12.0, 12.0);
 
@@ -39,6 +41,12 @@ impl Budget {
     /// What was spent was spent by mistake.
     pub(super) fn refund(&mut self) {
         self.0 = self.0.max(START);
+    }
+
+    /// The host bears far less than it did: what tries cost at the old limit is not held against those at
+    /// the new one, which cost less.
+    pub(super) fn forgive(&mut self) {
+        self.0 = self.0.max(FORGIVEN);
     }
 
     /// Whether a try that may cost so many failures is covered.

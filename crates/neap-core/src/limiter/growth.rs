@@ -3,10 +3,17 @@
 //! Without a ceiling the limit grows by half; between a good limit and the ceiling the gap is halved;
 //! at the ceiling the next step up is tried again, and if that works the steps become larger.
 
-use super::overload;
+use super::background::Background;
+use super::evidence::Evidence;
 
 /// The largest step, as a share of the limit: that of a host of which no ceiling is known.
 const LARGEST: f64 = 0.5;
+/// A ceiling that is doubted is approached in steps of so many requests at most: more would cost too much
+/// if it is one.
+const DOUBTED_STEP: f64 = 4.0;
+/// From this limit on the step past a ceiling that is gone may be followed by the next at once. Below, a pass
+/// is often luck: a host that limits the rate lets one by from what it had saved.
+const STEPS_OF_ONE: f64 = 8.0;
 /// The step beyond a ceiling that turned out to be none; doubles with each success.
 const SMALLEST: f64 = 0.06;
 
@@ -18,10 +25,6 @@ const FORGOTTEN: f64 = 1.1;
 /// At this share of the ceiling and above, failures and latency may be those of load.
 const NEAR: f64 = 0.85;
 
-/// The so many-th failure on little evidence is not forgiven.
-const FORGIVING: u8 = 3;
-/// A try of fewer requests than this was one of a small limit, whose ceilings are easily mistaken.
-const FEW: u32 = 40;
 /// Ceilings that are taken for background before a higher limit must have proved good.
 const REVIEWS: u8 = 2;
 /// A share of failures above this is not taken for background without a cut that verifies it.
@@ -32,24 +35,17 @@ const REVIEWED: f64 = 0.15;
 pub(super) struct Growth {
     /// The lowest limit that is known to be too high.
     ceiling: Option<f32>,
-    /// The try that found the ceiling.
-    failed: Option<FailedTry>,
     /// The last ceiling, also after it turned out to be none, until a much higher limit proves good;
     /// 0 if there is none.
     wall: f32,
+    /// Whether that ceiling was found by an outage or by latency, or by another run: what is beyond it may
+    /// cost more than a few failures.
+    is_hard: bool,
     /// How often a ceiling turned out to be none since a higher limit last proved good.
     reviews: u8,
-    /// How many failed tries were forgiven since then.
-    forgiven: u8,
+    /// What speaks for the ceiling.
+    evidence: Evidence,
     step: f32,
-}
-
-/// A try that failed. What looks like a ceiling may turn out to be the background, once that is known.
-#[derive(Debug, Clone, Copy)]
-struct FailedTry {
-    failed: u32,
-    started: u32,
-    ceiling_before: Option<f32>,
 }
 
 impl Growth {
@@ -57,10 +53,10 @@ impl Growth {
     pub(super) fn new(ceiling: Option<f64>) -> Growth {
         Growth {
             ceiling: ceiling.map(|c| c as f32),
-            failed: None,
             wall: ceiling.unwrap_or(0.0) as f32,
             reviews: 0,
-            forgiven: 0,
+            is_hard: ceiling.is_some(),
+            evidence: Evidence::default(),
             step: LARGEST as f32,
         }
     }
@@ -72,14 +68,19 @@ impl Growth {
 
     /// The limit to try from a good one. `rise` is how far the latency is above its base, as a
     /// logarithm: a host that begins to queue is approached in smaller steps.
-    pub(super) fn target(&self, limit: f64, rise: f64) -> f64 {
+    pub(super) fn target(&self, limit: f64, rise: f64, background: &Background) -> f64 {
         let smallest = quantum(limit);
         match self.ceiling() {
+            Some(ceiling) if self.is_doubtful(background) && ceiling > limit => {
+                ceiling.min(limit + smallest.max((LARGEST * limit).clamp(1.0, DOUBTED_STEP)))
+            }
             Some(ceiling) if ceiling - limit > 1.01 * smallest => {
                 between(limit, ceiling).unwrap_or(ceiling)
             }
             Some(_) => snap(limit + smallest.max(SMALLEST * limit)),
-            None if self.is_near_wall(limit) => snap(limit + smallest.max(SMALLEST * limit)),
+            None if self.is_near_wall(limit) => {
+                snap(limit + smallest.max(f64::from(self.step) / 2.0 * limit))
+            }
             None => {
                 let slowed = (1.0 - rise / 0.2).clamp(0.2, 1.0);
                 let step = f64::from(self.step) * slowed;
@@ -101,13 +102,30 @@ impl Growth {
         };
         match self.ceiling() {
             Some(ceiling) => is_wide(ceiling),
-            None => !self.is_near_wall(limit),
+            None => limit >= STEPS_OF_ONE && !self.is_hard || !self.is_near_wall(limit),
         }
     }
 
     /// A higher limit proved good.
-    pub(super) fn succeeded(&mut self, limit: f64) {
-        (self.reviews, self.forgiven) = (0, 0);
+    pub(super) fn succeeded(
+        &mut self,
+        limit: f64,
+        failed: u32,
+        seen: u32,
+        background: &Background,
+    ) {
+        let is_reached = self
+            .ceiling()
+            .is_some_and(|ceiling| limit >= ceiling - 1e-3);
+        if is_reached {
+            self.evidence.passed(failed, seen);
+        }
+        if is_reached && self.is_doubtful(background) {
+            // It was chance: the search goes on as if nothing had been found.
+            *self = Growth::new(None);
+            return;
+        }
+        self.reviews = 0;
         if limit > FORGOTTEN * f64::from(self.wall) {
             self.wall = 0.0;
         }
@@ -115,7 +133,7 @@ impl Growth {
             // The ceiling is gone: the host became stronger.
             Some(ceiling) if limit >= ceiling - 1e-3 => {
                 self.ceiling = None;
-                self.failed = None;
+                self.evidence = Evidence::default();
                 self.step = 2.0 * SMALLEST as f32;
             }
             Some(_) => {}
@@ -127,32 +145,45 @@ impl Growth {
     pub(super) fn found(&mut self, ceiling: f64) {
         self.ceiling = Some(ceiling as f32);
         self.wall = ceiling as f32;
-        self.failed = None;
+        self.is_hard = true;
+        self.evidence = Evidence::default();
     }
 
     /// A limit proved too high: so many of the requests started in it failed.
     pub(super) fn failed(&mut self, limit: f64, failed: u32, started: u32) {
-        self.failed = Some(FailedTry {
-            failed,
-            started,
-            ceiling_before: self.ceiling,
-        });
+        self.evidence.failed(limit, failed, started, self.ceiling);
+        self.is_hard = false;
         self.ceiling = Some(limit as f32);
         self.wall = limit as f32;
     }
 
-    /// A try failed on little evidence. Says whether that is forgiven.
-    pub(super) fn forgive(&mut self) -> bool {
-        self.forgiven += u8::from(self.forgiven < FORGIVING);
-        self.failed.is_none() && self.forgiven < FORGIVING
+    /// A failure of the last try that came after it was taken back.
+    pub(super) fn failed_late(&mut self) {
+        self.evidence.failed_late();
     }
 
-    /// The last failure was no sign of a ceiling.
+    /// Whether what looks like a ceiling may be chance.
+    pub(super) fn is_doubtful(&self, background: &Background) -> bool {
+        self.evidence.is_doubtful(background)
+    }
+
+    /// What failed was no sign of a ceiling.
     pub(super) fn retract(&mut self) {
-        if let Some(last) = self.failed.take() {
-            self.ceiling = last.ceiling_before;
-            self.wall = last.ceiling_before.unwrap_or(0.0);
+        if let Some(before) = self.evidence.ceiling_before() {
+            self.ceiling = before;
+            self.wall = before.unwrap_or(0.0);
+            self.evidence = Evidence::default();
         }
+    }
+
+    /// The answers were slow for another reason: what was found by them was no ceiling. Says whether
+    /// the ceiling was.
+    pub(super) fn retract_slow(&mut self) -> bool {
+        let is_slow = self.ceiling.is_some() && self.evidence.ceiling_before().is_none();
+        if is_slow {
+            (self.ceiling, self.wall) = (None, 0.0);
+        }
+        is_slow
     }
 
     /// Whether this limit is close to the last one that was too high.
@@ -162,22 +193,18 @@ impl Growth {
 
     /// The background is known better now, be it guessed or measured. Says whether the ceiling turned out to be none.
     pub(super) fn review(&mut self, background: f64, is_measured: bool) -> bool {
-        match self.failed {
-            Some(last)
-                if (is_measured || self.reviews < REVIEWS && background <= REVIEWED)
-                    && !overload::is_likely(last.failed, last.started, background) =>
-            {
-                self.reviews = self.reviews.saturating_add(1);
-                if is_measured && last.started < FEW {
-                    // So were the ceilings before it: they were found under the same illusion.
-                    *self = Growth::new(None);
-                } else {
-                    self.retract();
-                }
-                true
-            }
-            Some(_) | None => false,
+        let is_explained = self.evidence.is_explained_by(background);
+        if !is_explained || !is_measured && (self.reviews >= REVIEWS || background > REVIEWED) {
+            return false;
         }
+        self.reviews = self.reviews.saturating_add(1);
+        if is_measured && self.evidence.is_slight() {
+            // So were the ceilings before it: they were found under the same illusion.
+            *self = Growth::new(None);
+        } else {
+            self.retract();
+        }
+        true
     }
 }
 
@@ -192,7 +219,7 @@ pub(super) fn quantum(limit: f64) -> f64 {
     } else if limit < 8.0 {
         0.5
     } else {
-        (0.04 * limit).max(1.0)
+        (0.025 * limit).max(1.0)
     }
 }
 

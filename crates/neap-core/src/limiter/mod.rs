@@ -20,6 +20,7 @@ mod breaker;
 mod budget;
 mod change;
 mod control;
+mod evidence;
 mod growth;
 mod held;
 mod latency;
@@ -107,6 +108,15 @@ const LEAST_FRACTION: f64 = 0.019;
 /// A failed request keeps its slot no longer than this.
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
 
+/// So many failures with nothing good between them, and those of retries hold their slots, too: a host that
+/// refuses within milliseconds would be asked hundreds of times a second.
+const SPINNING: u8 = 3;
+
+/// A retry that succeeds shows that retries are no worse than other requests here, and so that one which
+/// fails is evidence like theirs: so many failures may be vouched for. Where pages are at fault, retries fail
+/// nearly always, and none is.
+const VOUCHED: u8 = 4;
+
 /// The limit of one host.
 #[derive(Debug)]
 pub struct HostLimiter {
@@ -116,6 +126,10 @@ pub struct HostLimiter {
     held: HeldSlots,
     in_flight: u32,
     has_answered: bool,
+    /// Failures since the last good answer.
+    failed_in_row: u8,
+    /// Retries that succeeded and of which none was set against one that failed.
+    vouched: u8,
     /// When the fraction of a slot was used last.
     fraction_used: Time,
 }
@@ -141,6 +155,8 @@ impl HostLimiter {
             held: HeldSlots::default(),
             in_flight: 0,
             has_answered: false,
+            failed_in_row: 0,
+            vouched: 0,
             fraction_used: Time::ZERO,
         };
         if let Some(memory) = fresh {
@@ -226,13 +242,21 @@ impl HostLimiter {
         let told_to_wait = signal.retry_after.filter(|_| signal.kind.is_load_failure());
         match signal.kind {
             SignalKind::Nothing => self.learn_nothing(&permit),
-            SignalKind::Ok => self.learn_good(&permit, signal.latency, now),
+            SignalKind::Ok => {
+                if signal.is_retry {
+                    self.vouched = (self.vouched + 1).min(VOUCHED);
+                }
+                self.learn_good(&permit, signal.latency, now);
+            }
             SignalKind::RateLimited => self.learn_rate(&permit, told_to_wait, now, dice),
             SignalKind::Overload | SignalKind::Connect | SignalKind::Timeout => {
                 if told_to_wait.is_some() {
                     self.learn_rate(&permit, told_to_wait, now, dice);
                 } else {
-                    self.learn_failure(&permit, signal.is_retry, now, dice);
+                    let is_vouched = signal.is_retry && self.vouched > 0;
+                    self.vouched -= u8::from(is_vouched);
+                    let is_retry = signal.is_retry && !is_vouched;
+                    self.learn_failure(&permit, is_retry, now, dice);
                 }
             }
         }
@@ -358,6 +382,7 @@ impl HostLimiter {
 
     fn learn_good(&mut self, permit: &Permit, latency: Option<Duration>, now: Time) {
         self.has_answered = true;
+        self.failed_in_row = 0;
         let latency = latency.unwrap_or_else(|| now.since(permit.started));
         self.control.latency.observe(latency);
         let background = self.control.background.share();
@@ -391,9 +416,15 @@ impl HostLimiter {
     ) {
         let seen = self.failed(permit, is_retry, now);
         self.breaker.failed(seen, dice);
+        self.failed_in_row = self.failed_in_row.saturating_add(1);
         if is_retry {
-            // The page may be at fault: no evidence, and no slot is held for it.
+            // The page may be at fault: no evidence, and no slot is held for it, unless nothing but
+            // failures comes.
             self.forget(permit);
+            if self.failed_in_row >= SPINNING {
+                self.control.spend(permit.window);
+                self.hold_slot(permit, now);
+            }
             return;
         }
         self.control.spend(permit.window);
@@ -404,11 +435,16 @@ impl HostLimiter {
         window.failed += 1;
         let usual = self.control.background.share() * f64::from(window.started);
         if f64::from(window.failed) > 1.0 + 2.0 * usual {
-            let latency = self.control.latency.smoothed().min(HELD_AT_MOST);
-            let until = permit.started + latency;
-            if until > now {
-                self.held.hold(until, now);
-            }
+            self.hold_slot(permit, now);
+        }
+    }
+
+    /// A failed request keeps its slot until a good answer would have come.
+    fn hold_slot(&mut self, permit: &Permit, now: Time) {
+        let latency = self.control.latency.smoothed().min(HELD_AT_MOST);
+        let until = permit.started + latency;
+        if until > now {
+            self.held.hold(until, now);
         }
     }
 

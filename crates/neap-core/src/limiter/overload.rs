@@ -48,7 +48,13 @@ pub(super) fn is_slight(failed: u32, seen: f64, background: f64) -> bool {
 /// Whether a limit raised by the share `step` is too high, as far as its answers tell. Sequential
 /// probability ratio (Wald, 1945): failures are as many as before, or of the requests that were added
 /// most fail.
-pub(super) fn judge_step(failed: u32, good: u32, step: f64, background: f64) -> Option<bool> {
+pub(super) fn judge_step(
+    failed: u32,
+    good: u32,
+    step: f64,
+    limit: f64,
+    background: f64,
+) -> Option<bool> {
     let added = step / (1.0 + step);
     let more = (background + ADDED_IN_VAIN * added).min(0.95);
     let by_failures = f64::from(failed) * (more / background).ln();
@@ -58,7 +64,7 @@ pub(super) fn judge_step(failed: u32, good: u32, step: f64, background: f64) -> 
         Some(true)
     } else if evidence < -SURE_OF_STEP.ln() {
         Some(false)
-    } else if f64::from(failed) + f64::from(good) > LONGEST {
+    } else if f64::from(failed) + f64::from(good) > (SMALL_TRY * limit).min(LONGEST) {
         Some(evidence > 0.0)
     } else {
         None
@@ -70,8 +76,14 @@ pub(super) fn judge_step(failed: u32, good: u32, step: f64, background: f64) -> 
 pub(super) fn settled(limit: f64, background: f64) -> f64 {
     let least = LEAST_SEEN.max(background / 3.0);
     let by_noise = 4.0 * background * (1.0 - background) / (least * least);
-    limit.max(4.0).max(by_noise).min(LONGEST)
+    limit
+        .max(4.0)
+        .max(by_noise.min(SMALL_TRY * limit))
+        .min(LONGEST)
 }
+
+/// A try at a small limit costs little, and need not be prepared by more than this multiple of the limit.
+const SMALL_TRY: f64 = 16.0;
 
 fn chance(n: f64, background: f64, deviations: f64) -> f64 {
     n * background + deviations * (n * background * (1.0 - background)).sqrt()
@@ -101,11 +113,11 @@ mod tests {
 
     #[test]
     fn a_small_step_under_noise_takes_many_requests_to_judge() {
-        assert_eq!(judge_step(2, 20, 0.05, 0.002), Some(true));
-        assert_eq!(judge_step(1, 20, 0.05, 0.002), None);
-        assert_eq!(judge_step(0, 100, 0.05, 0.002), Some(false));
-        assert_eq!(judge_step(5, 95, 0.05, 0.05), None);
-        assert_eq!(judge_step(50, 950, 0.05, 0.05), Some(false));
-        assert_eq!(judge_step(60, 600, 0.05, 0.05), Some(true));
+        assert_eq!(judge_step(2, 20, 0.05, 100.0, 0.002), Some(true));
+        assert_eq!(judge_step(1, 20, 0.05, 100.0, 0.002), None);
+        assert_eq!(judge_step(0, 100, 0.05, 100.0, 0.002), Some(false));
+        assert_eq!(judge_step(5, 95, 0.05, 100.0, 0.05), None);
+        assert_eq!(judge_step(50, 950, 0.05, 100.0, 0.05), Some(false));
+        assert_eq!(judge_step(60, 600, 0.05, 100.0, 0.05), Some(true));
     }
 }

@@ -15,11 +15,22 @@ use crate::time::Time;
 /// How far below the rate found the allowed rate starts, and how steeply it goes beyond it.
 const DEPTH: f64 = 0.12;
 /// The rate found is reached again after as long as it takes for this many requests ...
-const PLATEAU: f64 = 200.0;
+const PLATEAU: f64 = 120.0;
 /// ... within these bounds in seconds.
-const PLATEAU_BOUNDS: (f64, f64) = (10.0, 300.0);
+const PLATEAU_BOUNDS: (f64, f64) = (6.0, 300.0);
+/// Rates that differ by less than this share are the same. With each in a row the next one is looked for
+/// half as often and half as far away, up to so many times.
+const SAME: f64 = 0.2;
+/// See [`SAME`].
+const AGREED: u8 = 2;
+/// Holds do not distort a time that is longer than this multiple of theirs.
+const LONG_FLOW: u32 = 5;
+/// What is allowed is believed up to this multiple of what was accepted.
+const ABOVE: f64 = 1.3;
 /// Accepted requests are counted over one to two times this.
-const COUNTED: Duration = Duration::from_secs(5);
+const COUNTED: Duration = Duration::from_secs(2);
+/// ... or as long as it takes for so many.
+const COUNTED_LEAST: u32 = 8;
 /// The allowed rate never falls below this many requests a second: one in half a minute.
 const LEAST: f64 = 1.0 / 30.0;
 /// The rate is given up, as one that no longer holds, when it has grown to this multiple.
@@ -41,6 +52,8 @@ pub(super) struct Rate {
     accepted_before: u32,
     counted_before: Time,
     strikes: u8,
+    /// How many rates in a row were found to be about the same.
+    agreed: u8,
 }
 
 impl Rate {
@@ -91,7 +104,10 @@ impl Rate {
     /// A request was accepted.
     pub(super) fn accepted(&mut self, now: Time) {
         self.strikes = 0;
-        if self.found == 0.0 && now.since(self.counted_from) >= COUNTED {
+        if self.found == 0.0
+            && now.since(self.counted_from) >= COUNTED
+            && self.accepted >= COUNTED_LEAST
+        {
             self.counted_before = self.counted_from;
             self.accepted_before = self.accepted;
             self.counted_from = now;
@@ -108,6 +124,7 @@ impl Rate {
         now: Time,
         dice: &mut dyn RngCore,
     ) -> bool {
+        let held_before = self.held_until;
         if let Some(wait) = retry_after {
             // A little later than asked for: all clients of a host are told the same time.
             let wait = wait
@@ -119,13 +136,20 @@ impl Rate {
             return self.strikes >= STRIKES;
         }
         let accepted = self.accepted + self.accepted_before;
-        let counted = now.since(self.counted_before).as_secs_f64().max(1e-3);
-        let measured = f64::from(accepted) / counted;
+        let counted = now.since(self.counted_before);
+        let held = held_before.since(self.counted_before).min(counted);
+        let measured = self.measured(accepted, counted, held, now);
         let before = f64::from(self.found);
         let found = if accepted >= 2 {
             measured
         } else {
             (before / 2.0).max(measured)
+        };
+        let is_same = (found / before.max(1e-9)).ln().abs() < SAME;
+        self.agreed = if is_same {
+            (self.agreed + 1).min(AGREED)
+        } else {
+            0
         };
         self.found = found.max(LEAST) as f32;
         self.found_at = now;
@@ -136,13 +160,28 @@ impl Rate {
         self.strikes >= STRIKES
     }
 
+    /// The host's rate, from what it accepted in the time counted, for a part of which it was held.
+    fn measured(&self, accepted: u32, counted: Duration, held: Duration, now: Time) -> f64 {
+        let per_second = |time: Duration| f64::from(accepted) / time.as_secs_f64().max(1e-3);
+        let flowing = counted - held;
+        let flowed = per_second(flowing);
+        if self.found > 0.0 && flowing > held * LONG_FLOW {
+            // What was accepted began below the rate; what is allowed by now is above it.
+            return (flowed + self.allowed(now).clamp(flowed, ABOVE * flowed)) / 2.0;
+        }
+        // A bucket of tokens fills up during a hold: counted with it the rate is at most the host's,
+        // since a full bucket takes no more, without it at least.
+        (flowed.min(2.0 * per_second(counted)) + per_second(counted)) / 2.0
+    }
+
     /// Requests a second that are allowed now.
     fn allowed(&self, now: Time) -> f64 {
         let found = f64::from(self.found);
         let plateau = (PLATEAU / found).clamp(PLATEAU_BOUNDS.0, PLATEAU_BOUNDS.1);
         let held = self.held_until.max(self.found_at);
-        let x = now.since(held).as_secs_f64() / plateau;
-        found * (1.0 + DEPTH * (x - 1.0).powi(3))
+        let sure = f64::from(1 << self.agreed);
+        let x = now.since(held).as_secs_f64() / (plateau * sure);
+        found * (1.0 + DEPTH / sure.sqrt() * (x - 1.0).powi(3))
     }
 }
 

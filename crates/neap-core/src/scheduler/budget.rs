@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a host's retries may cost.
 #[derive(Debug)]
-pub(super) struct RetryBudget {
+pub struct RetryBudget {
     saved: f64,
     /// No retry beyond the budget before this.
     next_beyond: Time,
@@ -47,7 +47,7 @@ impl RetryBudget {
     ///
     /// # Errors
     /// When to ask again.
-    pub(super) fn check(&self, share: Option<f64>, has_fresh: bool, now: Time) -> Result<(), Time> {
+    pub fn check(&self, share: Option<f64>, has_fresh: bool, now: Time) -> Result<(), Time> {
         let is_paid = share.is_none_or(|share| self.saved + share >= 1.0);
         if is_paid || (!has_fresh && now >= self.next_beyond) {
             Ok(())
@@ -59,7 +59,7 @@ impl RetryBudget {
     }
 
     /// A request starts.
-    pub(super) fn start(&mut self, share: Option<f64>, is_retry: bool, now: Time) {
+    pub fn start(&mut self, share: Option<f64>, is_retry: bool, now: Time) {
         let price = if is_retry { 1.0 } else { 0.0 };
         let saved = self.saved + share.unwrap_or(1.0) - price;
         if saved < 0.0 {

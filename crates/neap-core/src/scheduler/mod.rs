@@ -43,6 +43,7 @@ use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::{Change, Memory, Signal};
 use crate::time::{Time, UnixMs};
 
+pub use budget::RetryBudget;
 use door::{Door, DoorId};
 use doors::Doors;
 use host::HostEntry;

@@ -27,8 +27,19 @@ const SURE: (f64, f64) = (8.0, 20.0);
 const MANY: f64 = 0.15;
 /// See [`MANY`].
 const CUTS: u8 = 3;
+/// From this limit on a cut takes a whole slot at least: less shows nothing.
+const FEW_SLOTS: f64 = 2.0;
+/// At a limit below this one cut shows little: it takes so many before failures are put down to the
+/// background.
+const SMALL: f64 = 8.0;
+/// See [`SMALL`].
+const CUTS_OF_SMALL: u8 = 2;
+/// Unless so many answers came after the first.
+const FEW: f64 = 24.0;
 /// Answers after which a cut is judged by what is likelier.
 const LONGEST: f64 = 200.0;
+/// The same for each slot: a small limit brings few.
+const LONGEST_A_SLOT: f64 = 16.0;
 
 /// A cut that is being verified.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +58,8 @@ impl Control {
     /// Cuts the limit by the share of failures, and waits for what becomes of them.
     pub(super) fn cut(&mut self, from: f64, share: f64, cuts: u8, now: Time) {
         let before = self.limit;
-        let to = before * (1.0 - share).clamp(CUT.0, VERIFIED);
+        let whole = if before >= FEW_SLOTS { 1.0 } else { 0.0 };
+        let to = (before * (1.0 - share).clamp(CUT.0, VERIFIED)).min(before - whole);
         self.growth
             .failed(before, self.window.failed, self.window.started);
         let phase = Phase::Cut {
@@ -80,7 +92,7 @@ impl Control {
         let goes_on = (share / fallen).ln() * f64::from(w.failed) + good;
         let is_sure = goes_on <= -SURE.0.ln() || goes_on >= SURE.1.ln();
         let is_enough = is_sure && w.seen() >= self.limit.clamp(2.0, 20.0);
-        if !is_enough && w.seen() < LONGEST {
+        if !is_enough && w.seen() < LONGEST.min(LONGEST_A_SLOT * self.limit.max(1.0)) {
             return;
         }
         let found = f64::from(w.failed) / w.seen().max(1.0);
@@ -94,7 +106,10 @@ impl Control {
             } else {
                 self.phase = Phase::Settled;
             }
-        } else if found < LESS * share || share > MANY && cut.cuts < CUTS {
+        } else if found < LESS * share
+            || share.max(found) > MANY && cut.cuts < CUTS
+            || self.limit < SMALL && w.seen() < FEW && cut.cuts < CUTS_OF_SMALL
+        {
             // 2. Fewer failures, but not few, or so many that the cut may not have gone far enough.
             let share = found.max(w.excess(background));
             self.cut(f64::from(cut.from), share, cut.cuts, now);

@@ -219,6 +219,11 @@ impl Control {
         if is_of_try {
             self.budget.spend();
         }
+        let last = self.changes.last().reason;
+        let was_too_high = last == Reason::TooHigh || last == Reason::Overload;
+        if was_too_high && window.wrapping_add(1) == self.window.number {
+            self.growth.failed_late();
+        }
     }
 
     /// A good answer came to a request of this window.
@@ -250,8 +255,8 @@ impl Control {
             to: limit as f32,
             reason,
         });
+        self.window = self.window.next(now);
         self.limit = limit;
         self.phase = phase;
-        self.window = self.window.next(now);
     }
 }

@@ -5,7 +5,7 @@ use crate::limiter::latency::Level;
 use crate::limiter::overload;
 use crate::time::Time;
 
-use super::settled::STALE;
+use super::settled::{FEW_SLOTS, STALE};
 use super::slow::{self, ELASTIC, LONG, SURE};
 use super::{Control, Phase};
 
@@ -14,20 +14,19 @@ use super::{Control, Phase};
 const QUICKLY: f64 = 0.6;
 /// ... if it leads to no more than this limit. Above, a queue must have time to show in the latency.
 const SMALL: f64 = 20.0;
-/// Failures that would not be many for a host with this share of them by chance are forgiven a few times:
-/// a small host's ceiling that is none would cost far more than another try ...
-const FORGIVEN: f64 = 0.06;
-/// ... at limits between these. Below, two failures are a large part of what a host can answer meanwhile;
-/// above, many more are on their way when two were seen, and the background is known by then.
-const FORGIVEN_AT: (f64, f64) = (7.5, 36.0);
-
 impl Control {
     /// Tries a higher limit.
     pub(super) fn raise(&mut self, rise: f64, level: Option<Level>, now: Time) {
         let from = self.limit as f32;
-        let to = self.growth.target(self.limit, rise).min(self.most);
+        let to = self
+            .growth
+            .target(self.limit, rise, &self.background)
+            .min(self.most);
         self.raised_at = now;
-        let is_paid = !self.growth.is_searching(self.limit);
+        let is_free = self.is_doubtful() && self.limit < FEW_SLOTS;
+        let is_search =
+            self.growth.is_searching(self.limit) && !self.growth.is_near_wall(self.limit);
+        let is_paid = !is_search && !is_free;
         let phase = Phase::Raised {
             from,
             level,
@@ -57,16 +56,14 @@ impl Control {
                 (w.seen() >= (enough * self.limit).max(4.0)).then_some(false)
             }
         } else {
-            overload::judge_step(w.failed, w.good, step, background)
+            overload::judge_step(w.failed, w.good, step, self.limit, background)
         };
         // 1. Failures: back at once.
         if verdict == Some(true) {
-            let is_weak = (FORGIVEN_AT.0..=FORGIVEN_AT.1).contains(&self.limit)
-                && !overload::is_likely(w.failed, w.started, FORGIVEN);
-            if !(is_weak && self.growth.forgive()) {
-                self.growth.failed(self.limit, w.failed, w.started);
+            self.growth.failed(self.limit, w.failed, w.started);
+            if !self.is_doubtful() {
+                self.patience.failed(now);
             }
-            self.patience.failed(now);
             self.set(from, Phase::Settled, Reason::TooHigh, now);
             return;
         }
@@ -105,7 +102,8 @@ impl Control {
         let was_full = w.was_full;
         let level = after;
         let rise = slow::certain(rise, errors);
-        self.growth.succeeded(self.limit);
+        self.growth
+            .succeeded(self.limit, w.failed, w.seen() as u32, &self.background);
         self.patience.succeeded();
         if was_full && self.growth.is_searching(self.limit) && self.may_raise(rise, now) {
             self.learn(now);

@@ -46,6 +46,8 @@ impl Control {
                 let pause = OWN_FAULT * (1 << (self.own_fault - 1));
                 self.patience.pause(now + pause);
             }
+        } else {
+            self.budget.forgive();
         }
         let to = match self.phase {
             Phase::Ramped { to } => f64::from(to),

@@ -15,6 +15,13 @@ use super::slow::{self, LONG};
 
 /// A share of failures below this multiple of a noticeable background is not worth a verification.
 const PLAIN: f64 = 2.5;
+/// Far from any ceiling the failures of so many answers a slot are those that the host always has, ...
+const LIGHT: f64 = 8.0;
+/// ... at small limits, where a wrong guess costs little.
+const LIGHT_MOST: f64 = 16.0;
+/// Below this limit a doubted ceiling is tried again whatever tries have cost: a crawl that is stuck there by
+/// chance loses far more.
+pub(super) const FEW_SLOTS: f64 = 4.0;
 /// Answers after which a settled window is renewed, at least.
 const RENEWED: f64 = 1000.0;
 /// A window in which nothing was decided is renewed after this time.
@@ -77,15 +84,27 @@ impl Control {
         } else if is_slight {
             self.lower(0.0, now);
         } else if is_long
+            || self.limit < LIGHT_MOST
+                && !overload::is_clean(w.failed, w.seen(), background)
+                && !self.growth.is_near_wall(self.limit)
+                && w.seen() >= (LIGHT * self.limit).max(24.0)
             || now.since(w.begun) >= STALE && w.seen() >= overload::settled(self.limit, background)
         {
             self.learn(now);
         }
     }
 
+    /// Whether the ceiling may be none, and is soon tried again.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.growth.is_doubtful(&self.background)
+    }
+
     /// Whether a higher limit may be tried now.
     pub(super) fn may_raise(&self, rise: f64, now: Time) -> bool {
-        let target = self.growth.target(self.limit, rise).min(self.most);
+        let target = self
+            .growth
+            .target(self.limit, rise, &self.background)
+            .min(self.most);
         let cost = 1.5 * (target - self.limit).max(1.0);
         let w = &self.window;
         let is_tryable = w.was_full
@@ -94,6 +113,9 @@ impl Control {
             && now >= self.patience.next;
         if self.growth.is_searching(self.limit) {
             return is_tryable;
+        }
+        if self.is_doubtful() {
+            return is_tryable && (self.limit < FEW_SLOTS || self.budget.covers(cost / 3.0));
         }
         let background = self.background.share();
         let enough = overload::settled(self.limit, background).max(LONG * self.limit);
