@@ -291,7 +291,7 @@ pub(crate) struct Bounds {
     /// Stop after this time, such as `30m`.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::jobfile::duration)]
     pub(crate) time: Option<Duration>,
-    /// End with exit code 4 if requests failed of a job that says nothing about it in [expect].
+    /// End with exit code 4 if requests failed of a job that says nothing about it in its `expect` table.
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) fail_on: FailOn,
     /// How long requests in flight may take when the run is stopped.
