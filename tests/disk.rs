@@ -13,6 +13,9 @@ use crate::support::{Place, Said, site_job};
 
 const PAGES: u32 = 40;
 
+/// Longest wait for something that happens in milliseconds unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A site whose bodies take room.
 fn site() -> Site {
     let links: Vec<String> = (0..PAGES).map(|n| format!("/page/{n}")).collect();
@@ -157,4 +160,23 @@ fn a_store_on_a_read_only_disk_can_be_read_and_a_run_says_why_not() {
         in_there(command).expect(0);
     }
     assert!(std::fs::read(place.path("disk/neap.db")).unwrap() == before);
+}
+
+#[test]
+fn a_run_whose_store_is_moved_away_stops_and_goes_on_when_it_is_back() {
+    let site = site();
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 1\n"),
+    );
+    let run = place.start(&["run", "site.toml"]);
+    site.wait_answered(5, PATIENCE).unwrap();
+    std::fs::rename(place.path("neap.db"), place.path("elsewhere.db")).unwrap();
+    let said = run.wait().expect(1).err;
+    assert!(said.contains("neap.db was moved or deleted"), "{said}");
+    assert!(said.contains("put it back"), "{said}");
+    std::fs::rename(place.path("elsewhere.db"), place.path("neap.db")).unwrap();
+    place.neap(&["run", "site.toml"]).expect(0);
+    check_complete(&place);
 }

@@ -143,6 +143,12 @@ pub enum StoreError {
         /// What SQLite said.
         what: String,
     },
+    /// The store lost its name while a run wrote it; what was committed since is in no file of that name.
+    #[error("{} was moved or deleted while it was written", path.display())]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Another program kept the store locked for longer than is waited.
     #[error("{} is locked by another program", path.display())]
     Busy {

@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod fingerprint;
 mod hosts;
+mod identity;
 mod jobs;
 mod lock;
 mod migrate;

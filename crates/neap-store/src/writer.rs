@@ -21,6 +21,7 @@ use crate::checkpoint::{Checkpointer, close};
 use crate::commit::{Heeded, Ledger, Trouble, commit};
 use crate::discover::HostNumbers;
 use crate::fingerprint::RecentLinks;
+use crate::identity::Identity;
 use crate::segments::{Originals, Records, SegmentWriter, directory_of, pack};
 use crate::{Run, Store, StoreError, now};
 
@@ -299,6 +300,7 @@ impl Work {
             ..
         } = self.settings;
         let mut checkpointer = Checkpointer::new(store, wal_bytes, most, wal_emptied_every).await?;
+        let identity = Identity::of(store.path());
         let mut batch = Batch::default();
         let mut pace = Pace::default();
         let mut is_closing = false;
@@ -318,6 +320,7 @@ impl Work {
             let events = commit(&mut self.ledger, &mut self.connection, &mut batch.commands);
             let events = events.await?;
             pace = Pace::after(started);
+            identity.check()?;
             for event in events {
                 let _ = self.events.send(event);
             }

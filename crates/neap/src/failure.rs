@@ -136,6 +136,13 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
             exit::ERROR,
             Some("a run needs to write the store and beside it; --db FILE names another place"),
         ),
+        E::Moved { .. } => (
+            exit::ERROR,
+            Some(
+                "put it back, with the -wal file that lay beside it, and run the same command again; \
+                 what is gone is asked for once more",
+            ),
+        ),
         E::Unopenable { .. } => (
             exit::ERROR,
             Some("see that you may read it, and that `ulimit -n` leaves files to open"),
