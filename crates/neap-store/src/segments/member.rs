@@ -2,7 +2,7 @@
 //!
 //! Large ones are deflated at level 1 with state that a thread keeps, since setting it up costs as much as
 //! compressing a kilobyte. Small ones are stored: of the 510 bytes of a usual request record, level 1
-//! leaves 436 and takes 15 us for it, where storing takes 2.
+//! leaves 436 and takes 8 to 12 us for it, where storing takes 1.
 
 use std::cell::RefCell;
 
