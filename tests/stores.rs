@@ -96,6 +96,66 @@ fn a_file_that_is_no_database_is_left_alone_by_every_command() {
 }
 
 #[test]
+fn what_is_no_file_is_neither_opened_nor_replaced() {
+    let place = crawled();
+    std::fs::create_dir(place.path("directory")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.path("pipe"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for name in ["directory", "pipe"] {
+        for command in READING.iter().chain(&WRITING) {
+            let arguments = [&["--db", name][..], command].concat();
+            let err = place.neap(&arguments).expect(2).err;
+            assert!(err.contains("is no regular file"), "{arguments:?}: {err}");
+        }
+        let to = ["export", "results", "--format", "csv", "--force", "--to"];
+        let err = place.neap(&[&to[..], &[name]].concat()).expect(2).err;
+        assert!(err.contains("is no regular file"), "{name}: {err}");
+        assert!(!std::fs::metadata(place.path(name)).unwrap().is_file());
+    }
+}
+
+#[test]
+fn no_export_and_no_picture_takes_the_place_of_a_store() {
+    let place = crawled();
+    place.neap(&["export", "--to", "copy.db"]).expect(0);
+    std::os::unix::fs::symlink("neap.db", place.path("link.db")).unwrap();
+    let rows = ["export", "results", "--format", "csv", "--force", "--to"];
+    let index = ["export", "cdxj", "--force", "--to"];
+    let whole = ["export", "--force", "--to"];
+    for command in [&rows[..], &index[..], &whole[..]] {
+        let targets = ["neap.db", "link.db", "copy.db", "neap.db.lock"];
+        for target in targets {
+            if command == whole && (target == "copy.db" || target.ends_with(".lock")) {
+                continue;
+            }
+            refused(
+                &place,
+                &[&[command, &[target]].concat()],
+                2,
+                &["a store or a part"],
+            );
+        }
+    }
+    place.neap(&[&whole[..], &["copy.db"]].concat()).expect(0);
+    let picture = ["hosts", "--history", "127.0.0.1", "--svg"];
+    for target in ["neap.db", "site.toml"] {
+        let before = std::fs::read(place.path(target)).unwrap();
+        let arguments = [&picture[..], &[target]].concat();
+        refused(&place, &[&arguments], 2, &["is no picture"]);
+        assert!(std::fs::read(place.path(target)).unwrap() == before);
+    }
+    for _ in 0..2 {
+        place
+            .neap(&[&picture[..], &["limit.svg"]].concat())
+            .expect(0);
+    }
+    assert_eq!(place.number("SELECT count(*) FROM jobs"), 1);
+}
+
+#[test]
 fn an_empty_file_is_filled_by_a_run_and_by_nothing_else() {
     let place = crawled();
     place.write("neap.db", "");

@@ -17,6 +17,18 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// It is a directory, a device, a pipe or the like, and was not opened.
+    #[error("{} is no regular file; it was left as it is", path.display())]
+    NotFile {
+        /// Its name.
+        path: PathBuf,
+    },
+    /// A file that nothing else may replace; it was not touched.
+    #[error("{} is a store or a part of one; it was left as it is", path.display())]
+    OfStore {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is something else altogether; it was not touched.
     #[error("{} is not a SQLite database; it was left as it is", path.display())]
     NotSqlite {

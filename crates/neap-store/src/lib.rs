@@ -35,7 +35,7 @@ pub use batch::{
     Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
 pub use error::StoreError;
-pub use export::Draft;
+pub use export::{Draft, Replaces};
 pub use hosts::{BadSecond, CauseCount, HostColumn, HostRows, HostSummary, KeptChange, Liveness};
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;

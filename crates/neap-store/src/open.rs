@@ -131,6 +131,12 @@ pub(crate) fn inspect(path: &Path) -> Result<(), StoreError> {
     const USER_VERSION_AT: usize = 60;
     const APPLICATION_ID_AT: usize = 68;
 
+    // Opening a pipe would wait for its other end, and a new store would take a device's place.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(StoreError::NotFile {
+            path: path.to_owned(),
+        });
+    }
     let mut header = Vec::new();
     match std::fs::File::open(path) {
         Ok(file) => file

@@ -121,6 +121,7 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
             exit::ERROR,
             Some("make room and run the same command again: nothing is lost"),
         ),
+        E::NotFile { .. } | E::OfStore { .. } => (exit::USAGE, Some("name another file")),
         E::NotSqlite { .. } | E::Foreign { .. } => (
             exit::ERROR,
             Some("--db FILE names another place for the store"),

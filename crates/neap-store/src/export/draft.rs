@@ -1,36 +1,67 @@
 //! How is a file written whole or not at all?
 //!
 //! Under another name beside the one it is to have, which it gets when it is complete and on the disk. What
-//! has that name already stays, unless its replacement is asked for.
+//! has that name already stays, unless its replacement is asked for; a store, a device or a directory stays in
+//! any case.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
-use crate::open::{beside, sync_directory};
+use crate::open::{beside, inspect, sync_directory};
+use crate::segments::directory_of;
+
+/// What stands beside a database under its name.
+const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".submit"];
+
+/// What a new file may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    /// Of nothing that is there.
+    Nothing,
+    /// Of a file that is no store and no part of one.
+    Files,
+    /// Of such a file, and of a copy of a store: one that no run worked on, so that it has neither bodies nor
+    /// a lock beside it.
+    Copies,
+}
 
 /// A file that is not complete yet; gone if it never is.
 #[derive(Debug)]
 pub struct Draft {
     to: PathBuf,
     path: PathBuf,
-    is_forced: bool,
+    replaces: Replaces,
 }
 
 impl Draft {
-    /// Begins a file that is to be `to`; `is_forced` lets it take the place of one that is there.
+    /// Begins a file that is to be `to`.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if there is one and it may not, [`StoreError::Io`] if it cannot be known.
-    pub fn new(to: &Path, is_forced: bool) -> Result<Draft, StoreError> {
-        if !is_forced && to.try_exists().map_err(StoreError::io(to))? {
-            return Err(exists(to));
+    /// [`StoreError::Exists`] if there is something that it may not replace, [`StoreError::OfStore`] and
+    /// [`StoreError::NotFile`] for what nothing may replace, [`StoreError::Io`] if it cannot be known.
+    pub fn new(to: &Path, replaces: Replaces) -> Result<Draft, StoreError> {
+        match std::fs::metadata(to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io(to)(error)),
+            Ok(_) if replaces == Replaces::Nothing => return Err(exists(to)),
+            Ok(found) if !found.is_file() => {
+                return Err(StoreError::NotFile {
+                    path: to.to_owned(),
+                });
+            }
+            Ok(_) if is_of_store(to, replaces) => {
+                return Err(StoreError::OfStore {
+                    path: to.to_owned(),
+                });
+            }
+            Ok(_) => {}
         }
         Ok(Draft {
             path: beside(to, &format!(".new-{}", uuid::Uuid::new_v4().simple())),
             to: to.to_owned(),
-            is_forced,
+            replaces,
         })
     }
 
@@ -66,9 +97,9 @@ impl Draft {
             .and_then(|file| file.sync_all())
             .map_err(io())?;
         // A link never takes the place of a file.
-        let placed = match self.is_forced {
-            true => std::fs::rename(&self.path, &self.to),
-            false => std::fs::hard_link(&self.path, &self.to),
+        let placed = match self.replaces {
+            Replaces::Files | Replaces::Copies => std::fs::rename(&self.path, &self.to),
+            Replaces::Nothing => std::fs::hard_link(&self.path, &self.to),
         };
         match placed {
             Ok(()) => {}
@@ -91,4 +122,25 @@ fn exists(to: &Path) -> StoreError {
     StoreError::Exists {
         path: to.to_owned(),
     }
+}
+
+/// Whether a file is a store, or belongs to one. What its names lead to counts, links included.
+fn is_of_store(file: &Path, replaces: Replaces) -> bool {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    if is_store(&file) {
+        let has_company = beside(&file, ".lock").exists() || directory_of(&file).exists();
+        return replaces != Replaces::Copies || has_company;
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut databases = BESIDE.iter().filter_map(|suffix| name.strip_suffix(suffix));
+    let is_in_segments = file
+        .parent()
+        .and_then(Path::extension)
+        .is_some_and(|ending| ending == "segments");
+    is_in_segments || databases.any(|database| is_store(&file.with_file_name(database)))
+}
+
+/// Whether this or a newer neap wrote it.
+fn is_store(file: &Path) -> bool {
+    matches!(inspect(file), Ok(()) | Err(StoreError::Newer { .. }))
 }

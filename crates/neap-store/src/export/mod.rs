@@ -4,4 +4,4 @@ mod cdxj;
 mod draft;
 mod sorted;
 
-pub use draft::Draft;
+pub use draft::{Draft, Replaces};

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::checkpoint::{Progress, checkpoint};
-use crate::export::Draft;
+use crate::export::{Draft, Replaces};
 use crate::{Reader, RunLock, Store, StoreError};
 
 /// What became of the write-ahead log.
@@ -88,10 +88,15 @@ impl Reader {
     /// copied.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if something has that name and `is_forced` is not set; after any error
+    /// Those of [`Draft::new`], `is_forced` letting it replace files and other copies; after any error
     /// there is no copy, and what was there is as it was.
     pub async fn copy_to(&self, to: &Path, is_forced: bool) -> Result<(), StoreError> {
-        let draft = Draft::new(to, is_forced)?;
+        let replaces = if is_forced {
+            Replaces::Copies
+        } else {
+            Replaces::Nothing
+        };
+        let draft = Draft::new(to, replaces)?;
         self.vacuum_into(draft.path()).await?;
         draft.place()
     }

@@ -5,7 +5,7 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use neap_store::{Draft, Reader};
+use neap_store::{Draft, Reader, Replaces};
 
 use super::place::{Meant, meant, reader_at, store_of};
 use super::tables::write_rows;
@@ -45,7 +45,11 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
             .await?
         }
         Some(to) => {
-            let draft = Draft::new(to, export.force)?;
+            let replaces = match export.force {
+                true => Replaces::Files,
+                false => Replaces::Nothing,
+            };
+            let draft = Draft::new(to, replaces)?;
             let place = Place {
                 width: None,
                 is_raw: export.raw,

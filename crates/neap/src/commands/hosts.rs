@@ -1,10 +1,10 @@
 //! `neap hosts`: how does each host do, and how did the limit of one go?
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use neap_core::UnixMs;
-use neap_store::{HostColumn, HostSummary, KeptChange, Reader, rfc3339};
+use neap_store::{Draft, HostColumn, HostSummary, KeptChange, Reader, Replaces, rfc3339};
 
 use super::place::reader;
 use super::tables::print_rows;
@@ -113,9 +113,7 @@ pub(crate) async fn history(
     if let Some(path) = svg {
         let title = tell::title(&host, &sharing);
         let picture = drawn(&reader, &host, &title, &changes).await?;
-        std::fs::write(path, picture).map_err(|error| {
-            Failure::error(format!("{} cannot be written: {error}", path.display()))
-        })?;
+        put_picture(path, &picture)?;
     }
     if let Some(shares) = tell::shares(&host, &sharing) {
         until_closed(writeln!(std::io::stderr(), "{} {shares}", host.name))?;
@@ -124,6 +122,42 @@ pub(crate) async fn history(
     print_rows(format, &columns, changes.iter().map(row))?;
     Ok(exit::DONE)
 }
+
+/// Writes a picture into a file, which may take the place of an older picture and of nothing else.
+fn put_picture(path: &Path, picture: &str) -> Result<(), Failure> {
+    let mut beginning = Vec::new();
+    if path.is_file()
+        && let Ok(file) = std::fs::File::open(path)
+    {
+        // What cannot be read is no picture of ours.
+        let _ = file.take(PICTURE.len() as u64).read_to_end(&mut beginning);
+    }
+    let is_picture = beginning == PICTURE;
+    if !is_picture && path.exists() {
+        return Err(Failure::usage(
+            format!("{} is there already, and is no picture", path.display()),
+            "name another file for --svg",
+        ));
+    }
+    let draft = Draft::new(
+        path,
+        match is_picture {
+            true => Replaces::Files,
+            false => Replaces::Nothing,
+        },
+    )?;
+    draft
+        .create()?
+        .write_all(picture.as_bytes())
+        .map_err(|error| {
+            Failure::error(format!("{} cannot be written: {error}", path.display()))
+        })?;
+    draft.place()?;
+    Ok(())
+}
+
+/// How a picture begins.
+const PICTURE: &[u8] = b"<svg ";
 
 fn row(change: &KeptChange) -> Vec<Value> {
     vec![
