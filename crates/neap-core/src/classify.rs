@@ -94,6 +94,8 @@ pub enum Fault {
     Nobody,
     /// The host's, or of something in front of it that belongs to it.
     Host,
+    /// The forward proxy's that the request went through, as far as one failure can tell.
+    Proxy,
     /// Our own credentials are missing or wrong.
     Credentials,
     /// Our own machine or network.
@@ -106,6 +108,7 @@ impl Fault {
         match self {
             Fault::Nobody => "nobody",
             Fault::Host => "host",
+            Fault::Proxy => "proxy",
             Fault::Credentials => "credentials",
             Fault::Own => "own",
         }
@@ -219,6 +222,17 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
         K::TlsCertificate => (Outcome::Permanent, Fault::Host, SignalKind::Nothing),
         K::Protocol | K::Decode => (Outcome::Transient, Fault::Host, SignalKind::Nothing),
         K::TooLarge | K::HeaderTooLarge => (Outcome::Permanent, Fault::Nobody, SignalKind::Nothing),
+        K::ProxyAuth => (Outcome::Transient, Fault::Credentials, SignalKind::Nothing),
+        K::ProxyDns
+        | K::ProxyConnect
+        | K::ProxyTls
+        | K::ProxyTimeout
+        | K::ProxyClosed
+        | K::ProxyProtocol
+        | K::ProxyRefused
+        | K::Socks
+        | K::TunnelClosed
+        | K::TunnelTimeout => (Outcome::Transient, Fault::Proxy, SignalKind::Nothing),
         K::Internal => (Outcome::Internal, Fault::Own, SignalKind::Nothing),
     }
 }
@@ -259,6 +273,31 @@ mod tests {
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn what_fails_at_a_proxy_says_nothing_about_the_load_of_the_host() {
+        use FailureKind as K;
+        for kind in [
+            K::ProxyDns,
+            K::ProxyConnect,
+            K::ProxyTls,
+            K::ProxyTimeout,
+            K::ProxyClosed,
+            K::ProxyProtocol,
+            K::ProxyRefused,
+            K::Socks,
+            K::TunnelClosed,
+            K::TunnelTimeout,
+        ] {
+            let expected = (Outcome::Transient, Fault::Proxy, SignalKind::Nothing);
+            assert_eq!(by_failure(kind), expected, "{kind:?}");
+        }
+        let (outcome, fault, signal) = by_failure(K::ProxyAuth);
+        assert_eq!(
+            (outcome, fault, signal),
+            (Outcome::Transient, Fault::Credentials, SignalKind::Nothing)
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::route::Route;
+
 /// One request and what followed.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -18,6 +20,8 @@ pub struct Exchange {
     pub timings: Timings,
     /// What was sent, as far as it may be recorded: names and values, secrets left out.
     pub sent: HeaderMap,
+    /// The way that it took.
+    pub route: Route,
 }
 
 /// A complete answer.
@@ -97,6 +101,28 @@ pub enum FailureKind {
     HeaderTooLarge,
     /// The body's coding (gzip, br, zstd, deflate) is broken or unknown.
     Decode,
+    /// The proxy's name could not be resolved.
+    ProxyDns,
+    /// No TCP connection to the proxy: refused, unreachable, not in time.
+    ProxyConnect,
+    /// The TLS handshake with the proxy itself failed, its certificate included.
+    ProxyTls,
+    /// The proxy was asked for a way to the host and said nothing in time.
+    ProxyTimeout,
+    /// The proxy was asked for a way to the host and closed or reset without a word.
+    ProxyClosed,
+    /// The proxy was asked for a way to the host, and its answer is neither HTTP nor SOCKS5.
+    ProxyProtocol,
+    /// The proxy answered CONNECT with another status than 2xx.
+    ProxyRefused,
+    /// The proxy wants credentials, or others than it got: 407, or a SOCKS5 login that failed.
+    ProxyAuth,
+    /// The SOCKS5 proxy said that it cannot reach the host, or does not want to.
+    Socks,
+    /// The proxy opened a way to the host, and it was closed before a byte came of the host's TLS.
+    TunnelClosed,
+    /// The proxy opened a way to the host, and not a byte of the host's TLS came in time.
+    TunnelTimeout,
     /// neap's own side failed: no more sockets, a worker that panicked.
     Internal,
 }
@@ -133,6 +159,17 @@ impl FailureKind {
             FailureKind::TooLarge => "too_large",
             FailureKind::HeaderTooLarge => "header_too_large",
             FailureKind::Decode => "decode",
+            FailureKind::ProxyDns => "proxy_dns",
+            FailureKind::ProxyConnect => "proxy_connect",
+            FailureKind::ProxyTls => "proxy_tls",
+            FailureKind::ProxyTimeout => "proxy_timeout",
+            FailureKind::ProxyClosed => "proxy_closed",
+            FailureKind::ProxyProtocol => "proxy_protocol",
+            FailureKind::ProxyRefused => "proxy_refused",
+            FailureKind::ProxyAuth => "proxy_auth",
+            FailureKind::Socks => "socks",
+            FailureKind::TunnelClosed => "tunnel_closed",
+            FailureKind::TunnelTimeout => "tunnel_timeout",
             FailureKind::Internal => "internal",
         }
     }

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod job;
 pub mod limiter;
 pub mod politeness;
+pub mod route;
 pub mod scheduler;
 pub mod scope;
 pub mod surt;

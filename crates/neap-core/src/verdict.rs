@@ -118,6 +118,7 @@ mod tests {
             result: result.map(answer).map_err(failure),
             timings: Timings::default(),
             sent: HeaderMap::new(),
+            route: Default::default(),
         }
     }
 

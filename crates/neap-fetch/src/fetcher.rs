@@ -97,6 +97,7 @@ impl Fetcher {
                 result,
                 timings,
                 sent,
+                route: Default::default(),
             },
             was_resent,
             held,

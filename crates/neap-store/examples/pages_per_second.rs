@@ -226,6 +226,7 @@ fn exchange(seed: u64) -> Exchange {
         result: Ok(answer),
         timings: Timings::default(),
         sent: http::HeaderMap::new(),
+        route: Default::default(),
     }
 }
 

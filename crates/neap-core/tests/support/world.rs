@@ -578,5 +578,6 @@ fn exchange(reply: Reply) -> Box<Exchange> {
             ..Timings::default()
         },
         sent: HeaderMap::new(),
+        route: Default::default(),
     })
 }

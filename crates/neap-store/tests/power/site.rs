@@ -224,5 +224,6 @@ fn exchange(status: u16, payload: Vec<u8>) -> Exchange {
         }),
         timings: Timings::default(),
         sent: http::HeaderMap::new(),
+        route: Default::default(),
     }
 }

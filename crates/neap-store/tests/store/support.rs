@@ -370,5 +370,6 @@ pub(crate) fn exchange(headers: &[(&str, &str)], payload: &[u8]) -> Exchange {
         }),
         timings: Timings::default(),
         sent,
+        route: Default::default(),
     }
 }
