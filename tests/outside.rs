@@ -67,6 +67,23 @@ fn a_pause_outlives_the_run_and_is_told_to_the_next() {
     run.signal(Signal::SIGINT);
     run.wait().expect(7);
     let asked = site.asked();
+    let open = "SELECT url FROM open_requests WHERE NOT is_in_flight LIMIT 1";
+    let open = place.query(open)[0]["url"].as_str().unwrap().to_owned();
+    for (command, told) in [
+        (vec!["status"], "paused"),
+        (vec!["hosts"], "paused"),
+        (
+            vec!["why", &open],
+            "while the job site rests: `neap continue site`",
+        ),
+        (
+            vec!["explain", &open],
+            "Its job is paused, so nobody asks for it: `neap continue site`",
+        ),
+    ] {
+        let said = place.neap(&command).expect(0);
+        assert!(said.out.contains(told), "{command:?}: {}", said.out);
+    }
     let said = place.neap(&["resume"]).expect(0);
     assert!(said.err.contains("site is paused"), "{}", said.err);
     for command in [["resume", "site"], ["run", "site"], ["run", "site.toml"]] {

@@ -32,6 +32,8 @@ pub struct HostSummary {
     pub ready: u64,
     /// Requests that wait for the end of their backoff.
     pub waiting: u64,
+    /// Of both, those whose job is paused.
+    pub paused: u64,
     /// Requests that are answered for good.
     pub done: u64,
     /// Requests that were given up.
@@ -172,8 +174,13 @@ const COLUMNS: &str = "h.host_id, h.name, h.limiter_ms, h.limiter_epoch, h.concu
     h.http_502, h.http_503, h.http_429, h.timeouts, h.shares_limit_of,
     (SELECT name FROM hosts leader WHERE leader.host_id = h.shares_limit_of),
     (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id) AS ready,
-    coalesce(w.waiting, 0) AS waiting
-    FROM hosts h LEFT JOIN (SELECT host_id, count(*) AS waiting
+    coalesce(w.waiting, 0) AS waiting,
+    CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE state_name = 'paused') THEN
+      (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id
+       AND r.job_id IN (SELECT job_id FROM jobs WHERE state_name = 'paused')) ELSE 0 END
+      + coalesce(w.paused, 0)
+    FROM hosts h LEFT JOIN (SELECT host_id, count(*) AS waiting,
+        sum(job_id IN (SELECT job_id FROM jobs WHERE state_name = 'paused')) AS paused
       FROM requests INDEXED BY requests_waiting WHERE state = 4 GROUP BY host_id) w
     ON w.host_id = h.host_id";
 
@@ -279,6 +286,20 @@ impl Reader {
              ORDER BY name LIMIT 100";
         self.names(sqlx::query_scalar(sql).bind(name.to_owned()))
             .await
+    }
+
+    /// The names of the paused jobs that have something to ask of a host.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn paused_jobs(&self, host: HostId) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM jobs j WHERE state_name = 'paused' AND (
+               EXISTS (SELECT 1 FROM requests r
+                 WHERE r.state = 0 AND r.host_id = ?1 AND r.job_id = j.job_id)
+               OR EXISTS (SELECT 1 FROM requests r INDEXED BY requests_waiting
+                 WHERE r.state = 4 AND r.job_id = j.job_id AND r.host_id = ?1))
+             ORDER BY name";
+        self.names(sqlx::query_scalar(sql).bind(host.0)).await
     }
 
     /// The whole names of hosts, so many at most.
@@ -491,5 +512,6 @@ fn summary(row: &[Value]) -> HostSummary {
         timeouts: count(24),
         ready: count(27),
         waiting: count(28),
+        paused: count(29),
     }
 }

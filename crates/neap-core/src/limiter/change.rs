@@ -99,6 +99,8 @@ pub enum Reason {
     Recovered,
     /// The limit goes back up after an outage.
     Ramp,
+    /// The limit goes back up to what an earlier run learned.
+    Warm,
     /// The configured ceiling came down.
     Ceiling,
 }
@@ -120,6 +122,7 @@ impl Reason {
             Reason::Outage => "outage after a raise",
             Reason::Recovered => "answers again",
             Reason::Ramp => "back up after an outage",
+            Reason::Warm => "back up to what was learned before",
             Reason::Ceiling => "ceiling lowered",
         }
     }

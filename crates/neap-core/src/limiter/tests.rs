@@ -148,6 +148,36 @@ fn what_a_host_could_bear_is_taken_up_within_the_hour_and_forgotten_after() {
 }
 
 #[test]
+fn a_warm_start_is_not_called_the_end_of_an_outage() {
+    let memory = Memory {
+        saved_at: WALL,
+        limit: 30.0,
+        ceiling: None,
+        background: 0.0,
+        latency_s: 0.05,
+        base_ln: None,
+        rate: 0.0,
+        rate_at: WALL,
+        held_until: None,
+        failing_since: None,
+    };
+    let mut dice = SmallRng::seed_from_u64(1);
+    let mut limiter = limiter(100, Some(memory));
+    let (mut now, mut reasons) = (Time::ZERO, Vec::new());
+    while limiter.limit() < 30.0 {
+        let permits: Vec<_> = (0..8).map(|_| limiter.start(now)).collect();
+        now = now + Duration::from_millis(50);
+        for permit in permits {
+            limiter.report(permit, signal(SignalKind::Ok, 50), now, &mut dice);
+        }
+        reasons.extend(limiter.take_changes().map(|change| change.reason));
+        assert!(now < Time::from_secs_f64(60.0), "{reasons:?}");
+    }
+    assert_eq!(reasons[..2], [Reason::Start, Reason::Warm]);
+    assert!(!reasons.contains(&Reason::Ramp), "{reasons:?}");
+}
+
+#[test]
 fn failures_of_one_page_say_nothing_about_its_host() {
     let mut dice = SmallRng::seed_from_u64(1);
     let mut limiter = limiter(40, None);

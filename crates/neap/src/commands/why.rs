@@ -22,6 +22,7 @@ pub(crate) async fn why(global: &Global, text: &str) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let host = which::host(&reader, text).await?;
     let story = HostStory {
+        paused: reader.paused_jobs(host.host).await?,
         sharing: sharing(&reader, &host).await?,
         changes: reader.limit_changes(host.limit_host()).await?,
         causes: reader.last_causes(host.host, LAST_ATTEMPTS).await?,

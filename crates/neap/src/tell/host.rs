@@ -8,6 +8,7 @@ use neap_store::{CauseCount, HostSummary, KeptChange, Standing};
 use super::causes::cause;
 use super::time::{ahead, at, span};
 use super::{Now, limit};
+use crate::print::escape::for_terminal;
 use crate::screen::{grouped, number};
 
 /// What was written longer ago than this tells of no present pace: a host that is asked anything is
@@ -23,8 +24,19 @@ pub(crate) const MOST_SHARING: u32 = 10_000;
 /// Changes of the limit that `why` names, the newest.
 const CHANGES_TOLD: usize = 5;
 
-/// A host's state in a few words.
+/// A host's state in a few words, and whether all that is to be asked of it is paused.
 pub(crate) fn state(host: &HostSummary, now: &Now) -> String {
+    let own = own_state(host, now);
+    let rests = host.paused > 0 && host.paused == host.ready + host.waiting;
+    match (rests, host.standing.is_some() && own != "steady") {
+        (false, _) => own,
+        (true, false) => "paused".to_owned(),
+        (true, true) => format!("paused; {own}"),
+    }
+}
+
+/// What a host does itself, in a few words.
+pub(super) fn own_state(host: &HostSummary, now: &Now) -> String {
     let Some((standing, epoch, _)) = &host.standing else {
         return "not asked yet".to_owned();
     };
@@ -88,6 +100,8 @@ fn waits_for_robots(host: &HostSummary, standing: &Standing) -> bool {
 pub(crate) struct HostStory {
     /// How it does.
     pub(crate) host: HostSummary,
+    /// The paused jobs that have something to ask of it.
+    pub(crate) paused: Vec<String>,
     /// The others that share its limit.
     pub(crate) sharing: Vec<String>,
     /// How its limit went, the oldest first.
@@ -104,6 +118,7 @@ pub(crate) fn why(story: &HostStory, now: &Now) -> Vec<String> {
     told.extend(shares(host, &story.sharing).map(|shares| format!("  It {shares}")));
     told.extend(waits(host, now));
     told.push(requests(host, now));
+    told.extend(paused(host, &story.paused));
     told.extend(robots(host, now));
     told.extend(last_attempts(&story.causes));
     told.extend(changes(&story.changes, now));
@@ -233,6 +248,28 @@ fn requests(host: &HostSummary, now: &Now) -> String {
     )
 }
 
+/// What of it waits for a person.
+fn paused(host: &HostSummary, jobs: &[String]) -> Option<String> {
+    let first = for_terminal(jobs.first()?);
+    let jobs: Vec<String> = jobs
+        .iter()
+        .map(|name| for_terminal(name).into_owned())
+        .collect();
+    let (whose, what) = match jobs.len() {
+        1 => ("job", "it"),
+        _ => ("jobs", "that one"),
+    };
+    Some(format!(
+        "  Of these, {} not asked for while the {whose} {} rest{}: `neap continue {first}` lets {what} go on.",
+        match host.paused {
+            1 => "1 is".to_owned(),
+            paused => format!("{} are", grouped(paused)),
+        },
+        listed(&jobs)?,
+        if jobs.len() == 1 { "s" } else { "" },
+    ))
+}
+
 fn robots(host: &HostSummary, now: &Now) -> Option<String> {
     let (status, expires) = host.robots?;
     let until = at(expires, now.at);
@@ -317,6 +354,7 @@ pub(super) mod tests {
             standing: Some((standing, 3, after_noon(-1))),
             ready: 900,
             waiting: 4,
+            paused: 0,
             done: 20,
             failed: 1,
             attempts: 40,
@@ -398,6 +436,14 @@ pub(super) mod tests {
         let mut unknown = host(standing());
         unknown.standing = None;
         assert_eq!(state(&unknown, &now(true)), "not asked yet");
+        unknown.paused = 904;
+        assert_eq!(state(&unknown, &now(true)), "paused");
+        let mut paused = host(probed());
+        paused.paused = 904;
+        let probed = "paused; only probed, down since 11:56:50Z";
+        assert_eq!(state(&paused, &now(false)), probed);
+        paused.paused = 903;
+        assert!(!state(&paused, &now(false)).contains("paused"));
     }
 
     #[test]
@@ -453,6 +499,7 @@ pub(super) mod tests {
     fn why_says_what_happened_and_until_when() {
         let story = HostStory {
             host: host(probed()),
+            paused: Vec::new(),
             sharing: Vec::new(),
             changes: vec![KeptChange {
                 host: "http://a.example".to_owned(),
@@ -484,6 +531,15 @@ http://a.example
   Of its last 40 attempts: 20 (50.0 %) went well; 20 (50.0 %): answered 502 (Bad Gateway).
   Its limit changed last, the newest first:
     11:56:40Z  8 -> 4.2  overload"
+        );
+        let mut story = story;
+        (story.host.paused, story.paused) = (4, vec!["shop".to_owned()]);
+        let paused = why(&story, &now(true)).join("\n");
+        assert!(
+            paused.contains(
+                "Of these, 4 are not asked for while the job shop rests: `neap continue shop` lets it go on."
+            ),
+            "{paused}"
         );
         let over = why(&story, &now(false)).join("\n");
         assert!(over.contains("It could have 4.2 requests"), "{over}");

@@ -4,10 +4,10 @@ use neap_core::CanonicalUrl;
 use neap_core::scope::{Pattern, ScopeKind};
 use neap_parse::Robots;
 use neap_parse::robots::product_token;
-use neap_store::{HostSummary, JobRow, Meanwhile, SkippedLink, Story, Tried};
+use neap_store::{HostSummary, JobRow, JobState, Meanwhile, SkippedLink, Story, Tried};
 
 use super::causes::{cause, fault};
-use super::host::{in_flight, state, waits};
+use super::host::{in_flight, own_state, waits};
 use super::time::{ahead, at, span};
 use super::{Now, limit};
 use crate::print::escape::for_terminal;
@@ -132,13 +132,13 @@ fn meanwhile(request: &RequestStory, now: &Now) -> Vec<String> {
             };
             let mut told = vec![format!("  It waits: {own}.")];
             told.extend(of_host(host, now));
-            told.extend(without_run(now));
+            told.extend(paused(request).or_else(|| without_run(now)));
             told
         }
         Meanwhile::Ready => {
             let mut told = of_host(host, now);
-            match without_run(now) {
-                Some(no_run) => told.push(no_run),
+            match paused(request).or_else(|| without_run(now)) {
+                Some(nobody) => told.push(nobody),
                 None if told.is_empty() => told.push(its_turn(host, now)),
                 None => {}
             }
@@ -161,13 +161,21 @@ fn in_flight_since(since: neap_core::UnixMs, is_live: bool, now: &Now) -> String
 
 /// What the request's host makes it wait for.
 fn of_host(host: &HostSummary, now: &Now) -> Vec<String> {
-    if state(host, now) == "steady" {
+    if host.standing.is_none() || own_state(host, now) == "steady" {
         return Vec::new();
     }
     let Some(waits) = waits(host, now) else {
         return Vec::new();
     };
     vec![format!("  Its host {} holds it back.", host.name), waits]
+}
+
+fn paused(request: &RequestStory) -> Option<String> {
+    let job = request.job.as_ref()?;
+    let name = for_terminal(&job.name);
+    (job.state == JobState::Paused).then(|| {
+        format!("  Its job is paused, so nobody asks for it: `neap continue {name}` lets it go on.")
+    })
 }
 
 fn without_run(now: &Now) -> Option<String> {
@@ -329,7 +337,7 @@ mod tests {
     use std::time::Duration;
 
     use neap_core::{HostId, JobId, RequestId, UnixMs};
-    use neap_store::{Counts, Hop, JobState, Standing};
+    use neap_store::{Counts, Hop, Standing};
 
     use super::super::host::tests::{NOON, after_noon, host, now, probed};
     use super::*;
@@ -420,6 +428,23 @@ http://a.example/p/1
   Its host http://a.example holds it back.
   It has done nothing but fail since 11:56:50Z (3 min 10 s ago), so it is only probed, one request at a time; the next probe goes in 3.0 s, and its other requests wait until it answers."
         );
+    }
+
+    #[test]
+    fn a_request_of_a_paused_job_waits_for_a_person() {
+        let until = after_noon(4);
+        for meanwhile in [Meanwhile::Ready, Meanwhile::Waiting { until }] {
+            for is_running in [true, false] {
+                let mut request = request(story(meanwhile.clone()), steady());
+                request.job.as_mut().unwrap().state = JobState::Paused;
+                let told = explain(&request, &now(is_running)).join("\n");
+                assert!(
+                    told.contains("`neap continue shop` lets it go on"),
+                    "{told}"
+                );
+                assert!(!told.contains("turn") && !told.contains("resume"), "{told}");
+            }
+        }
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub(super) enum Phase {
         level: Level,
         is_doubt: bool,
     },
-    /// The limit is ramped up after an outage.
-    Ramped { to: f32 },
+    /// The limit is ramped up, after an outage or at the begin of a run that knows its host.
+    Ramped { to: f32, is_warm: bool },
 }
 
 /// The limit and all that it is decided by.
@@ -162,7 +162,9 @@ impl Control {
                 level,
                 is_doubt,
             } => self.judge_latency_cut(from, level, is_doubt, now),
-            Phase::Ramped { to } => self.judge_ramped(f64::from(to), is_ripe, background, now),
+            Phase::Ramped { to, is_warm } => {
+                self.judge_ramped((to, is_warm), is_ripe, background, now)
+            }
         }
     }
 
@@ -173,7 +175,7 @@ impl Control {
             Phase::Raised { from, .. } => f64::from(from),
             Phase::Cut { .. } | Phase::CutForLatency { .. } => self.limit,
             Phase::Measured { from } => f64::from(from),
-            Phase::Ramped { to } => f64::from(to),
+            Phase::Ramped { to, .. } => f64::from(to),
         }
     }
 

@@ -50,7 +50,7 @@ impl Control {
             self.budget.forgive();
         }
         let to = match self.phase {
-            Phase::Ramped { to } => f64::from(to),
+            Phase::Ramped { to, .. } => f64::from(to),
             Phase::Settled
             | Phase::Raised { .. }
             | Phase::Cut { .. }
@@ -59,16 +59,24 @@ impl Control {
         };
         let limit = (RAMP.0 * limit).max(limit.min(1.0));
         let to = to.max(limit) as f32;
-        self.set(limit, Phase::Ramped { to }, Reason::Recovered, now);
+        let is_warm = false;
+        self.set(limit, Phase::Ramped { to, is_warm }, Reason::Recovered, now);
     }
 
     /// Begins below a limit that worked before.
     pub(in crate::limiter) fn ramp_to(&mut self, to: f64) {
-        self.phase = Phase::Ramped { to: to as f32 };
+        let (to, is_warm) = (to as f32, true);
+        self.phase = Phase::Ramped { to, is_warm };
     }
 
     /// Judges the window of a step back up.
-    pub(super) fn judge_ramped(&mut self, to: f64, is_ripe: bool, background: f64, now: Time) {
+    pub(super) fn judge_ramped(
+        &mut self,
+        (to, is_warm): (f32, bool),
+        is_ripe: bool,
+        background: f64,
+        now: Time,
+    ) {
         let w = self.window;
         if overload::is_likely(w.failed, w.started, background) && is_ripe {
             let share = w.excess(background);
@@ -81,12 +89,13 @@ impl Control {
         }
         let (rise, errors) = self.latency.rise(self.level(now));
         let is_slow = slow::is_queueing(rise, errors, self.limit);
-        if self.limit >= to || is_slow {
+        if self.limit >= f64::from(to) || is_slow {
             self.patience.renew();
             self.settle(now);
         } else {
-            let next = (RAMPED * self.limit).min(to);
-            self.set(next, Phase::Ramped { to: to as f32 }, Reason::Ramp, now);
+            let next = (RAMPED * self.limit).min(f64::from(to));
+            let reason = if is_warm { Reason::Warm } else { Reason::Ramp };
+            self.set(next, Phase::Ramped { to, is_warm }, reason, now);
         }
     }
 }
