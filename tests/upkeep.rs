@@ -271,6 +271,52 @@ fn a_store_is_checked_copied_and_measured_while_a_run_goes_on() {
 }
 
 #[test]
+fn a_copy_says_where_its_bodies_are() {
+    let site = site();
+    let place = crawled(&site);
+    let page = site.url("/page/3");
+    let body = place.neap(&["body", &page]).expect(0).out;
+    let said = place.neap(&["export", "--to", "copy.db"]).expect(0);
+    assert!(said.err.contains("neap.segments"), "{}", said.err);
+    let copy = |arguments: &[&str]| place.neap(&[&["--db", "copy.db"][..], arguments].concat());
+    assert_eq!(copy(&["body", &page]).expect(0).out, body);
+    for command in [
+        &["db", "check", "--bodies"][..],
+        &["db", "stats"],
+        &["gc", "--keep", "0", "--dry-run"],
+        &["gc", "--keep", "0", "--bodies"],
+    ] {
+        let said = copy(command).expect(0);
+        assert!(
+            said.err.contains("copy.db is a copy: the bodies stay in")
+                && said.err.contains("neap.segments"),
+            "{command:?}: {}",
+            said.err
+        );
+        if command[0] == "gc" {
+            assert!(said.err.contains("0 segment files of 0 B"), "{}", said.err);
+        }
+    }
+    assert_eq!(place.neap(&["body", &page]).expect(0).out, body);
+    // The one above has no bodies any more.
+    place.neap(&["export", "--to", "again.db"]).expect(0);
+    let copy = |arguments: &[&str]| place.neap(&[&["--db", "again.db"][..], arguments].concat());
+    std::fs::remove_dir_all(place.path("neap.segments")).unwrap();
+    let said = copy(&["body", &page]).expect(1);
+    assert!(
+        said.err.contains("is a copy without bodies") && said.err.contains("ask the store"),
+        "{}",
+        said.err
+    );
+    let said = copy(&["db", "check", "--bodies"]).expect(0);
+    assert!(
+        said.out.contains("note: again.db is a copy without bodies"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
 fn damage_is_found_and_told() {
     let site = site();
     let place = crawled(&site);

@@ -98,6 +98,16 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// The store is a copy, and the bodies that stayed with its original are not there any more.
+    #[error(
+        "{} is a copy without bodies: {} is not there any more", path.display(), file.display()
+    )]
+    Elsewhere {
+        /// The copy.
+        path: PathBuf,
+        /// The segment file.
+        file: PathBuf,
+    },
     /// A row holds what this program cannot have written.
     #[error("the store holds something unexpected: {0}")]
     Unexpected(String),

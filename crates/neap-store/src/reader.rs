@@ -16,7 +16,7 @@ use crate::discover::host_name;
 use crate::jobs::{self, JobRow};
 use crate::migrate::{KNOWN_VERSION, version};
 use crate::open::{beside, inspect, newer, read_key};
-use crate::segments::{RecordAt, Stored, StoredBody, directory_of, read};
+use crate::segments::{RecordAt, Shelves, Stored, StoredBody, read};
 
 /// Connections: one that reads rows, and one for what is asked meanwhile.
 const CONNECTIONS: u32 = 2;
@@ -26,6 +26,7 @@ const CONNECTIONS: u32 = 2;
 pub struct Reader {
     path: PathBuf,
     pool: SqlitePool,
+    shelves: Shelves,
 }
 
 impl Reader {
@@ -50,15 +51,34 @@ impl Reader {
                 known: KNOWN_VERSION,
             });
         }
+        let sql = StoreError::sql(path);
+        let mut connection = pool.acquire().await.map_err(sql)?;
+        let shelves = Shelves::read(path, &mut connection).await?;
+        drop(connection);
         Ok(Reader {
             path: path.to_owned(),
             pool,
+            shelves,
         })
     }
 
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory of the store's segments; for a copy, that of its original.
+    pub fn bodies(&self) -> &Path {
+        self.shelves.original().unwrap_or(self.shelves.own())
+    }
+
+    /// Whether this is a copy, whose bodies stayed with its original.
+    pub fn is_copy(&self) -> bool {
+        self.shelves.original().is_some()
+    }
+
+    pub(crate) fn shelves(&self) -> &Shelves {
+        &self.shelves
     }
 
     pub(crate) fn pool(&self) -> &SqlitePool {
@@ -78,7 +98,8 @@ impl Reader {
     /// not kept.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is there and cannot be read.
+    /// [`StoreError::Damaged`] if it is there and cannot be read, [`StoreError::Elsewhere`] if this is a copy
+    /// and its original does not have it any more.
     pub async fn body(
         &self,
         url: &CanonicalUrl,
@@ -108,8 +129,14 @@ impl Reader {
             .map_err(sql())?;
         drop(connection);
         let Some(row) = row else { return Ok(None) };
-        let stored = stored_at(&row, 0, &directory_of(&self.path))
+        let stored = stored_at(&row, 0, &self.shelves)
             .ok_or_else(|| StoreError::Unexpected("a page has no place for its body".to_owned()))?;
+        if let Some(missed) = self.shelves.missed(&stored) {
+            return Err(StoreError::Elsewhere {
+                path: self.path.clone(),
+                file: missed.path.clone(),
+            });
+        }
         let body = tokio::task::spawn_blocking(move || read(&stored)).await;
         body.map_err(|error| StoreError::Unexpected(error.to_string()))?
             .map(Some)
@@ -118,11 +145,11 @@ impl Reader {
 
 /// Where an answer is, from seven columns: file, offset and length of its own record and of the one with its
 /// payload, and the payload's digest. `None` if it is not stored.
-pub(crate) fn stored_at(row: &SqliteRow, first: usize, directory: &Path) -> Option<Stored> {
+pub(crate) fn stored_at(row: &SqliteRow, first: usize, shelves: &Shelves) -> Option<Stored> {
     let record = |at: usize| {
         let number = |at| row.get::<Option<i64>, _>(at).map(i64::unsigned_abs);
         Some(RecordAt {
-            path: directory.join(row.get::<Option<&str>, _>(at)?),
+            path: shelves.find(row.get::<Option<&str>, _>(at)?),
             offset: number(at + 1)?,
             bytes: number(at + 2)?,
         })

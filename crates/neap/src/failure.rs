@@ -159,6 +159,13 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
             exit::ERROR,
             Some("end the program that has it open for writing, then run this again"),
         ),
+        E::Elsewhere { .. } => (
+            exit::ERROR,
+            Some(
+                "ask the store that it was copied from, or put that one's segment files into the `.segments` \
+                 directory beside the copy",
+            ),
+        ),
         E::Damaged { .. }
         | E::SqliteTooOld { .. }
         | E::Superseded { .. }

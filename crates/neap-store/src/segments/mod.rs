@@ -8,6 +8,7 @@ mod append;
 mod member;
 mod originals;
 mod read;
+mod shelves;
 mod warc;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub(crate) use member::Sha1Bytes;
 pub(crate) use originals::{Original, Originals, SHORTEST_PAYLOAD};
 pub use read::StoredBody;
 pub(crate) use read::{RecordAt, Stored, read, verify};
+pub(crate) use shelves::{BODIES_OF_COPY, Shelves};
 pub(crate) use warc::pack;
 pub use warc::{Records, records};
 

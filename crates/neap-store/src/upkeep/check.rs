@@ -16,7 +16,7 @@ const TOLD: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Whether something is lost or wrong. Otherwise it is what a kill leaves, and the next run clears
-    /// it away.
+    /// it away, or what a copy has lost with its original.
     pub is_damage: bool,
     /// What it is, and where.
     pub what: String,

@@ -82,15 +82,21 @@ impl Reader {
             .fetch_all(self.pool())
             .await
             .map_err(StoreError::sql(self.path()))?;
-        Ok(Removed {
+        let mut removed = Removed {
             rounds: rounds.len() as u64,
             requests: rounds.iter().map(|round| round.requests).sum(),
-            segments: rows.len() as u64,
-            segment_bytes: rows
-                .iter()
-                .map(|row| row.get::<i64, _>(2).unsigned_abs())
-                .sum(),
-        })
+            ..Removed::default()
+        };
+        // The files of a copy are its original's, and stay.
+        let own = self.shelves().own();
+        for row in rows
+            .iter()
+            .filter(|row| own.join(row.get::<&str, _>(1)).exists())
+        {
+            removed.segments += 1;
+            removed.segment_bytes += row.get::<i64, _>(2).unsigned_abs();
+        }
+        Ok(removed)
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::checkpoint::{Progress, checkpoint};
 use crate::export::{Draft, Replaces};
+use crate::segments::{BODIES_OF_COPY, directory_of};
 use crate::{Reader, RunLock, Store, StoreError};
 
 /// What became of the write-ahead log.
@@ -98,7 +99,29 @@ impl Reader {
         };
         let draft = Draft::new(to, replaces)?;
         self.vacuum_into(draft.path()).await?;
+        self.tell_copy(draft.path()).await?;
         draft.place()
+    }
+
+    /// Has the copy remember where its bodies are. A copy of a copy knows already.
+    async fn tell_copy(&self, draft: &Path) -> Result<(), StoreError> {
+        let io = || StoreError::io(self.path());
+        let bodies = directory_of(&self.path().canonicalize().map_err(io())?);
+        let bodies = bodies.to_str().ok_or_else(|| not_utf8(&bodies))?;
+        let sql = || StoreError::sql(draft);
+        let mut connection: SqliteConnection = SqliteConnectOptions::new()
+            .filename(draft)
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(sql())?;
+        sqlx::query("INSERT INTO store_meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(BODIES_OF_COPY)
+            .bind(bodies.to_owned())
+            .execute(&mut connection)
+            .await
+            .map_err(sql())?;
+        connection.close().await.map_err(sql())
     }
 
     async fn vacuum_into(&self, draft: &Path) -> Result<(), StoreError> {
@@ -111,12 +134,7 @@ impl Reader {
             .connect()
             .await
             .map_err(sql())?;
-        let name = draft.to_str().ok_or_else(|| {
-            StoreError::Refused(format!(
-                "{} is no UTF-8, which SQLite wants",
-                draft.display()
-            ))
-        })?;
+        let name = draft.to_str().ok_or_else(|| not_utf8(draft))?;
         sqlx::query("VACUUM INTO ?")
             .bind(name.to_owned())
             .execute(&mut connection)
@@ -124,4 +142,11 @@ impl Reader {
             .map_err(StoreError::sql(draft))?;
         connection.close().await.map_err(sql())
     }
+}
+
+fn not_utf8(path: &Path) -> StoreError {
+    StoreError::Refused(format!(
+        "{} is no UTF-8, which SQLite wants",
+        path.display()
+    ))
 }

@@ -1,14 +1,15 @@
 //! Are the segment files what the tables say of them?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
 
 use super::check::Check;
 use crate::reader::stored_at;
-use crate::segments::{Stored, directory_of, verify};
+use crate::segments::{Shelves, Stored, verify};
 use crate::{Reader, StoreError};
 
 /// Records that are read in one go, off the threads that wait.
@@ -20,37 +21,36 @@ pub(super) async fn check(
     with_bodies: bool,
     check: &mut Check,
 ) -> Result<(), StoreError> {
-    let directory = directory_of(reader.path());
-    let known = lengths(reader, &directory, check).await?;
-    strangers(&directory, &known, check);
+    let known = lengths(reader, check).await?;
+    strangers(reader.shelves(), &known, check);
     ranges(reader, check).await?;
     if with_bodies {
-        bodies(reader, &directory, check).await?;
+        bodies(reader, check).await?;
     }
     Ok(())
 }
 
 /// Compares the length of each file with what is committed of it.
-async fn lengths(
-    reader: &Reader,
-    directory: &Path,
-    check: &mut Check,
-) -> Result<BTreeMap<String, u64>, StoreError> {
+async fn lengths(reader: &Reader, check: &mut Check) -> Result<BTreeMap<String, u64>, StoreError> {
     let rows = sqlx::query("SELECT file, file_bytes, sealed_ms FROM segments ORDER BY segment_id")
         .fetch_all(reader.pool())
         .await
         .map_err(StoreError::sql(reader.path()))?;
     let mut known = BTreeMap::new();
+    let mut missed = 0;
     for row in rows {
         let (file, committed) = (row.get::<String, _>(0), row.get::<i64, _>(1).unsigned_abs());
         let is_sealed = row.get::<Option<i64>, _>(2).is_some();
         check.segments += 1;
-        let path = directory.join(&file);
+        let path = reader.shelves().find(&file);
+        let is_elsewhere = reader.shelves().is_elsewhere(&path);
         match std::fs::metadata(&path).map(|found| found.len()) {
             Ok(found) if found < committed => check.damage(format!(
                 "{} has {found} bytes, {committed} are committed: the bodies behind are lost",
                 path.display()
             )),
+            // The original may have gone on with it.
+            Ok(_) if is_elsewhere => {}
             Ok(found) if found > committed && is_sealed => check.damage(format!(
                 "{} has {found} bytes, though it was ended with {committed}",
                 path.display()
@@ -62,16 +62,28 @@ async fn lengths(
                 found - committed
             )),
             Ok(_) => {}
+            Err(error) if is_elsewhere && error.kind() == ErrorKind::NotFound => missed += 1,
             Err(error) => check.damage(format!("{}: {error}", path.display())),
         }
         known.insert(file, committed);
+    }
+    if missed > 0 {
+        check.leftover(format!(
+            "{} is a copy without bodies, and {missed} of its {} segment files are not in {} any more",
+            reader.path().display(),
+            known.len(),
+            reader.bodies().display()
+        ));
     }
     Ok(known)
 }
 
 /// Tells of files in the directory that no row names.
-fn strangers(directory: &Path, known: &BTreeMap<String, u64>, check: &mut Check) {
-    let found = std::fs::read_dir(directory).into_iter().flatten().flatten();
+fn strangers(shelves: &Shelves, known: &BTreeMap<String, u64>, check: &mut Check) {
+    let found = std::fs::read_dir(shelves.own())
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut names: Vec<PathBuf> = found
         .filter(|entry| {
             let name = entry.file_name().into_string().unwrap_or_default();
@@ -126,7 +138,7 @@ struct Body {
     is_revisit: bool,
 }
 
-async fn bodies(reader: &Reader, directory: &Path, check: &mut Check) -> Result<(), StoreError> {
+async fn bodies(reader: &Reader, check: &mut Check) -> Result<(), StoreError> {
     let sql = || StoreError::sql(reader.path());
     let mut rows = sqlx::query(BODIES).fetch(reader.pool());
     let mut batch = Vec::with_capacity(RECORDS);
@@ -134,7 +146,8 @@ async fn bodies(reader: &Reader, directory: &Path, check: &mut Check) -> Result<
         let row = rows.try_next().await.map_err(sql())?;
         let is_last = row.is_none();
         if let Some(row) = row
-            && let Some(stored) = stored_at(&row, 0, directory)
+            && let Some(stored) = stored_at(&row, 0, reader.shelves())
+            && reader.shelves().missed(&stored).is_none()
         {
             batch.push(Body {
                 stored,

@@ -5,7 +5,6 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::open::beside;
-use crate::segments::directory_of;
 use crate::{Reader, StoreError};
 
 /// What a part of the store is.
@@ -156,16 +155,23 @@ impl Reader {
     }
 
     async fn segment_files(&self) -> Result<Part, StoreError> {
-        let row = sqlx::query("SELECT count(*), ifnull(sum(file_bytes), 0) FROM segments")
-            .fetch_one(self.pool())
+        let rows = sqlx::query("SELECT file, file_bytes FROM segments")
+            .fetch_all(self.pool())
             .await
             .map_err(StoreError::sql(self.path()))?;
+        let own = self.shelves().own();
+        let files = rows
+            .iter()
+            .filter(|row| own.join(row.get::<&str, _>(0)).exists());
+        let bytes: Vec<u64> = files
+            .map(|row| row.get::<i64, _>(1).unsigned_abs())
+            .collect();
         Ok(Part {
-            name: file_name(&directory_of(self.path())),
+            name: file_name(own),
             kind: PartKind::Segments,
             table: None,
-            rows: Some(row.get::<i64, _>(0).unsigned_abs()),
-            bytes: row.get::<i64, _>(1).unsigned_abs(),
+            rows: Some(bytes.len() as u64),
+            bytes: bytes.iter().sum(),
         })
     }
 }

@@ -536,6 +536,57 @@ async fn an_index_of_the_bodies_is_in_the_order_that_pywb_wants() {
 }
 
 #[tokio::test]
+async fn a_copy_finds_the_bodies_of_its_original_and_removes_none() {
+    let (mut crawl, job) = crawl(&PAGES).await;
+    fetch_all(&mut crawl, job, 1).await;
+    let path = crawl.path();
+    let directory = crawl.close().await;
+    let elsewhere = directory.path().join("backup");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let (copy, second) = (elsewhere.join("copy.db"), elsewhere.join("second.db"));
+    let original = Reader::open(&path).await.unwrap();
+    original.copy_to(&copy, false).await.unwrap();
+    let reader = Reader::open(&copy).await.unwrap();
+    reader.copy_to(&second, false).await.unwrap();
+    assert!(!original.is_copy());
+    let url = neap_core::CanonicalUrl::parse(PAGES[0]).unwrap();
+    let expected = original.body(&url, None).await.unwrap();
+    assert!(expected.is_some());
+    let all = GcRule {
+        keep_rounds: 0,
+        over_before: None,
+        only_bodies: true,
+    };
+    for copy in [&copy, &second] {
+        let reader = Reader::open(copy).await.unwrap();
+        let bodies = directory_of(&path.canonicalize().unwrap());
+        assert!(reader.is_copy() && reader.bodies() == bodies, "{reader:?}");
+        assert_eq!(reader.body(&url, None).await.unwrap(), expected);
+        let check = reader.check(true).await.unwrap();
+        assert_eq!((check.damages, check.findings), (0, vec![]));
+        assert_eq!(check.bodies, PAGES.len() as u64);
+        let doomed = reader.doomed(all).await.unwrap();
+        let removed = reader.would_remove(&doomed).await.unwrap();
+        assert_eq!((removed.segments, removed.segment_bytes), (0, 0));
+        let parts = reader.stats().await.unwrap();
+        let files = parts.iter().find(|p| p.kind == PartKind::Segments).unwrap();
+        assert_eq!((files.rows, files.bytes), (Some(0), 0));
+    }
+    let kept = directory_of(&path).with_file_name("kept");
+    std::fs::rename(directory_of(&path), &kept).unwrap();
+    let gone = reader.body(&url, None).await.unwrap_err();
+    assert!(matches!(gone, StoreError::Elsewhere { .. }), "{gone:?}");
+    let (damages, told) = findings(&copy).await;
+    assert!(
+        damages == 0 && told.contains("is a copy without bodies, and 1 of its 1 segment files"),
+        "{told}"
+    );
+    // Whoever brings the files along has a store of its own.
+    std::fs::rename(&kept, directory_of(&copy)).unwrap();
+    assert_eq!(reader.body(&url, None).await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn a_run_empties_its_log_from_time_to_time_unless_somebody_reads() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");

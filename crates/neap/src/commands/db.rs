@@ -3,7 +3,7 @@
 use neap_store::{Part, Store};
 
 use super::crawl::now;
-use super::place::{existing, reader, store_of};
+use super::place::{existing, reader, say_if_copy, store_of};
 use super::tables::print_rows;
 use crate::cli::{Db, Global};
 use crate::exit::{self, Exit};
@@ -29,6 +29,7 @@ pub(crate) async fn db(global: &Global, command: &Db) -> Result<Exit, Failure> {
 async fn check(global: &Global, with_bodies: bool) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let check = reader.check(with_bodies).await?;
+    say_if_copy(&reader);
     for finding in &check.findings {
         let kind = if finding.is_damage { "damage" } else { "note" };
         line(&format!("{kind}: {}", for_terminal(&finding.what)))?;
@@ -84,6 +85,7 @@ const COLUMNS: [&str; 6] = ["name", "kind", "of", "rows", "bytes", "bytes_per_ro
 async fn stats(global: &Global, format: Format) -> Result<Exit, Failure> {
     let reader = reader(global).await?;
     let parts = reader.stats().await?;
+    say_if_copy(&reader);
     print_rows(format, &COLUMNS, parts.iter().map(row))?;
     if let Some(per_url) = bytes_per_url(&parts) {
         say!("{per_url:.0} bytes for each request, its indexes included");

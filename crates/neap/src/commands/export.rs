@@ -228,7 +228,7 @@ async fn copy(global: &Global, export: &Export, ending: Option<&str>) -> Result<
         "{} is a copy of {}; bodies stay in {}",
         to.display(),
         reader.path().display(),
-        neap_store::segments::directory_of(reader.path()).display()
+        reader.bodies().display()
     );
     Ok(exit::DONE)
 }

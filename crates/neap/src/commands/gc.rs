@@ -4,7 +4,7 @@ use neap_core::UnixMs;
 use neap_store::{Doomed, GcRule, Removed};
 
 use super::crawl::now;
-use super::place::{existing, reader_at, store_of};
+use super::place::{existing, reader_at, say_if_copy, store_of};
 use super::tables::print_rows;
 use crate::cli::{Gc, Global};
 use crate::exit::{self, Exit};
@@ -41,17 +41,20 @@ pub(crate) async fn gc(global: &Global, gc: &Gc) -> Result<Exit, Failure> {
         print(&doomed)?;
         let removed = reader.would_remove(&doomed).await?;
         say!("would remove {}", summary(removed, rule));
+        say_if_copy(&reader);
         return Ok(exit::DONE);
     }
     let store = existing(&path).await?;
     let lock = store.lock_for("neap gc", now()).await?;
-    let doomed = reader_at(&path).await?.doomed(rule).await?;
+    let reader = reader_at(&path).await?;
+    let doomed = reader.doomed(rule).await?;
     print(&doomed)?;
     let all: u64 = doomed.iter().map(|round| round.requests).sum();
     let tell = |done: u64| tracing::info!(done, all, "requests removed");
     let removed = store.remove(&lock, &doomed, rule, tell).await?;
     store.empty_log().await?;
     say!("removed {}", summary(removed, rule));
+    say_if_copy(&reader);
     if removed.requests > 0 && !rule.only_bodies {
         say!("`neap db vacuum` gives the room of the rows back to the disk");
     }

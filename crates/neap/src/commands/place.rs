@@ -78,6 +78,14 @@ pub(crate) async fn reader_at(path: &Path) -> Result<Reader, Failure> {
     Ok(Reader::open(path).await?)
 }
 
+/// Says of a copy that its bodies are not its own.
+pub(crate) fn say_if_copy(reader: &Reader) {
+    if reader.is_copy() {
+        let (path, bodies) = (reader.path().display(), reader.bodies().display());
+        say!("{path} is a copy: the bodies stay in {bodies}");
+    }
+}
+
 /// Opens the store at a path to write, creating it if there is none.
 ///
 /// # Errors
