@@ -6,11 +6,11 @@
 use bytes::Bytes;
 use neap_core::exchange::{Failure, FailureKind, Stage};
 use neap_core::job::Request;
-use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use crate::decode::{DecodeError, Decoder, PIECE_BYTES, append};
 use crate::failure::{self, Reached};
+use crate::incoming::Incoming;
 use crate::memory::{FREE_BYTES, MemoryBudget, Share};
 use crate::phases::Phases;
 
@@ -37,7 +37,7 @@ pub(crate) struct Body {
 
 /// Reads one body.
 pub(crate) struct Reader<'a> {
-    response: Response,
+    response: Incoming,
     status: u16,
     request: &'a Request,
     phases: &'a Phases,
@@ -57,13 +57,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The coding is not known, or the body is announced as larger than the limit.
     pub(crate) fn new(
-        response: Response,
+        response: Incoming,
         request: &'a Request,
         limit: BodyLimit,
         phases: &'a Phases,
         memory: &'a MemoryBudget,
     ) -> Result<Reader<'a>, Failure> {
-        let status = response.status().as_u16();
+        let status = response.status();
         let (limit, is_cut) = match limit {
             BodyLimit::MaxBody => (request.max_body, false),
             BodyLimit::CutAt(bytes) => (bytes, true),
@@ -125,11 +125,11 @@ impl<'a> Reader<'a> {
         let total_at = self.phases.total_deadline(self.request.total_timeout);
         match timeout_at(silent_at.min(total_at), self.response.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(failure::of_client(
-                error,
-                Reached::Header,
-                Some(self.status),
-            )),
+            Ok(Err(error)) => {
+                self.phases.saw(&error);
+                let status = Some(self.status);
+                Err(failure::of_client(error, Reached::Header, status))
+            }
             Err(_) => {
                 let stage = if silent_at <= total_at {
                     Stage::Body

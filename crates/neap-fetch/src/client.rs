@@ -18,12 +18,15 @@ const KEPT_PER_HOST: usize = 16;
 /// How long an idle connection is kept. The client has no bound over all hosts, so this is what
 /// keeps sockets about the concurrency limit: a host that is crawled is asked again within seconds,
 /// one that is not leaves its sockets behind. Servers keep them 5 s (Node, Apache) to 75 s (nginx).
-const KEPT_FOR: Duration = Duration::from_secs(10);
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// Unread bytes that an HTTP/2 server may send ahead on one stream, as many as a body may take
 /// without asking the memory budget; and on all streams of one connection together.
-const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
-const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
+pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// [`MAX_HEADER_BYTES`] as HTTP/2 wants it.
+pub(crate) const MAX_HEADER_LIST_BYTES: u32 = MAX_HEADER_BYTES as u32;
 
 /// Whether connections are kept for the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,14 @@ pub(crate) enum Keep {
     Idle,
     /// Each request makes its own.
     None,
+}
+
+/// Idle connections to keep per host.
+pub(crate) fn kept_per_host(concurrency: usize, keep: Keep) -> usize {
+    match keep {
+        Keep::Idle => concurrency.clamp(1, KEPT_PER_HOST),
+        Keep::None => 0,
+    }
 }
 
 /// A client that does exactly what it is told: it follows no redirect, retries nothing, decodes
@@ -43,11 +54,6 @@ pub(crate) fn build(
     resolver: Arc<SystemResolver>,
     keep: Keep,
 ) -> Result<reqwest::Client, FetchError> {
-    let kept_per_host = match keep {
-        Keep::Idle => concurrency.clamp(1, KEPT_PER_HOST),
-        Keep::None => 0,
-    };
-    let max_header_bytes = u32::try_from(MAX_HEADER_BYTES).expect("300 KiB fit into 32 bits");
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
@@ -58,11 +64,11 @@ pub(crate) fn build(
         .connector_layer(NoteConnect)
         .connect_timeout(request.connect_timeout)
         .tcp_nodelay(true)
-        .pool_max_idle_per_host(kept_per_host)
+        .pool_max_idle_per_host(kept_per_host(concurrency, keep))
         .pool_idle_timeout(KEPT_FOR)
         .http1_max_headers(MAX_HEADER_FIELDS)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
-        .http2_max_header_list_size(max_header_bytes)
+        .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
         .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .build()

@@ -6,12 +6,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::Instant;
+use tower::Service;
 
 use crate::phases::note_dns;
 
@@ -51,6 +54,11 @@ impl Resolve for SystemResolver {
 }
 
 impl SystemResolver {
+    /// The addresses of a name, with port 0.
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, DnsError> {
+        self.join_look_up(name).await
+    }
+
     fn join_look_up(&self, name: &str) -> Shared<LookUp> {
         let mut under_way = self
             .under_way
@@ -66,6 +74,30 @@ impl SystemResolver {
             under_way.insert(name.to_owned(), weak);
         }
         look_up
+    }
+}
+
+/// The same resolver for a connector of our own.
+#[derive(Debug, Clone)]
+pub(crate) struct ForConnector(pub(crate) Arc<SystemResolver>);
+
+impl Service<dns::Name> for ForConnector {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = DnsError;
+    type Future = BoxFuture<'static, Result<Self::Response, DnsError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DnsError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let look_up = self.0.join_look_up(name.as_str());
+        Box::pin(async move {
+            let started = Instant::now();
+            let found = look_up.await;
+            note_dns(started.elapsed());
+            Ok(found?.into_iter())
+        })
     }
 }
 

@@ -10,6 +10,8 @@ use neap_core::exchange::{Failure, FailureKind, Stage};
 
 use crate::decode::DecodeError;
 use crate::dns::DnsError;
+use crate::egress::Broken;
+use crate::incoming::ClientError;
 
 /// Longest detail of a failure, in bytes.
 const MAX_DETAIL_BYTES: usize = 300;
@@ -59,19 +61,50 @@ const ONCE_CONNECTED: [(io::ErrorKind, FailureKind); 9] = [
 const EXHAUSTION: [i32; 7] = [23, 24, 12, 105, 55, 99, 49];
 
 /// A failure of the client. `status` is the answer's, if its header had come.
-pub(crate) fn of_client(error: reqwest::Error, reached: Reached, status: Option<u16>) -> Failure {
-    let error = error.without_url();
+pub(crate) fn of_client(error: ClientError, reached: Reached, status: Option<u16>) -> Failure {
     let reached = if error.is_connect() {
         Reached::Nothing
     } else {
         reached
     };
-    new(kind_of(&error, reached), status, &texts(&error))
+    let error = error.into_error();
+    new(kind_of(&*error, reached), status, &texts(&*error))
 }
 
 /// Whether the connection was closed before a header came.
-pub(crate) fn is_reset(error: &reqwest::Error) -> bool {
-    !error.is_connect() && kind_of(error, Reached::Connection) == FailureKind::Reset
+pub(crate) fn is_reset(error: &ClientError) -> bool {
+    !error.is_connect() && kind_of(error.as_error(), Reached::Connection) == FailureKind::Reset
+}
+
+/// What a proxy's connector knows about an error, if it is one of its own.
+pub(crate) fn broken<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Broken> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The name of the TLS alert that came, as RFC 8446 writes it.
+pub(crate) fn alert(error: &(dyn Error + 'static)) -> Option<String> {
+    causes(error).find_map(|cause| {
+        let cause: &rustls::Error = cause.downcast_ref()?;
+        let rustls::Error::AlertReceived(alert) = cause else {
+            return None;
+        };
+        Some(snake_case(&format!("{alert:?}")))
+    })
+}
+
+/// `UnknownCA` as `unknown_ca`.
+fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut snake = String::new();
+    for (at, letter) in letters.iter().enumerate() {
+        let follows_small = at > 0 && letters[at - 1].is_lowercase();
+        let precedes_small = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && at > 0 && (follows_small || precedes_small) {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 /// A failure to undo the body's codings.
@@ -102,7 +135,7 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
         .is_some_and(|code| EXHAUSTION.contains(&code))
 }
 
-fn kind_of(error: &(dyn Error + 'static), reached: Reached) -> FailureKind {
+pub(crate) fn kind_of(error: &(dyn Error + 'static), reached: Reached) -> FailureKind {
     causes(error)
         .find_map(|cause| of_cause(cause, reached))
         .unwrap_or(match reached {
@@ -114,7 +147,9 @@ fn kind_of(error: &(dyn Error + 'static), reached: Reached) -> FailureKind {
 
 /// What one cause means by itself, if it means anything.
 fn of_cause(cause: &(dyn Error + 'static), reached: Reached) -> Option<FailureKind> {
-    if let Some(error) = cause.downcast_ref::<DnsError>() {
+    if let Some(broken) = cause.downcast_ref::<Broken>() {
+        Some(broken.kind)
+    } else if let Some(error) = cause.downcast_ref::<DnsError>() {
         Some(match error {
             DnsError::NotFound(_) => FailureKind::DnsNotFound,
             DnsError::Unavailable(_) => FailureKind::Dns,
@@ -214,7 +249,7 @@ const LAYER_TEXTS: [&str; 4] = [
 ];
 
 /// What each cause says, without repetitions.
-fn texts(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn texts(error: &(dyn Error + 'static)) -> String {
     let mut said = String::new();
     for cause in causes(error) {
         let text = cause.to_string();
@@ -338,6 +373,19 @@ mod tests {
                 "{error:?} having reached {reached:?}"
             );
         }
+    }
+
+    #[test]
+    fn alerts_have_the_names_of_the_standard() {
+        for (description, name) in [
+            (AlertDescription::HandshakeFailure, "handshake_failure"),
+            (AlertDescription::UnknownCA, "unknown_ca"),
+            (AlertDescription::UnknownPSKIdentity, "unknown_psk_identity"),
+        ] {
+            let error = io::Error::other(rustls::Error::AlertReceived(description));
+            assert_eq!(alert(&error).as_deref(), Some(name));
+        }
+        assert_eq!(alert(&io::Error::other("x")), None);
     }
 
     #[test]

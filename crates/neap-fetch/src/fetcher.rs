@@ -8,17 +8,19 @@ use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
 use neap_core::host::Host;
 use neap_core::job::Request;
-use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::body::{BodyLimit, Reader};
-use crate::client::{self, Keep};
 use crate::dns::SystemResolver;
+use crate::egress::Egress;
+use crate::engine::{Engine, Engines};
 use crate::failure::{self, Reached};
 use crate::headers::Headers;
+use crate::incoming::{ClientError, Incoming};
 use crate::memory::{MemoryBudget, Share};
 use crate::phases::Phases;
+use crate::route;
 use crate::settings::{FetchError, FetchSettings};
 use crate::tls;
 
@@ -36,10 +38,7 @@ pub struct Fetcher(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Keeps connections.
-    client: Client,
-    /// Makes a new one for each request.
-    fresh_client: Client,
+    engines: Engines,
     headers: Headers,
     request: Request,
     memory: Arc<MemoryBudget>,
@@ -65,13 +64,8 @@ impl Fetcher {
     pub fn new(settings: &FetchSettings, memory: Arc<MemoryBudget>) -> Result<Fetcher, FetchError> {
         let tls = tls::config(&settings.extra_roots)?;
         let resolver = Arc::new(SystemResolver::default());
-        let client = |keep| {
-            let (tls, resolver) = (tls.clone(), Arc::clone(&resolver));
-            client::build(&settings.request, settings.concurrency, tls, resolver, keep)
-        };
         Ok(Fetcher(Arc::new(Inner {
-            client: client(Keep::Idle)?,
-            fresh_client: client(Keep::None)?,
+            engines: Engines::new(settings, &tls, &resolver)?,
             headers: Headers::new(settings)?,
             request: settings.request.clone(),
             memory,
@@ -83,11 +77,22 @@ impl Fetcher {
     /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) counts in no
     /// time-out and no timing. Dropping the future ends the exchange.
     pub async fn fetch(&self, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
+        self.fetch_by(&Egress::DIRECT, url, limit).await
+    }
+
+    /// As [`Fetcher::fetch`], but by a way out of one's choice. Connections are kept and used again for
+    /// the same egress only.
+    pub async fn fetch_by(&self, egress: &Egress, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
         let host = url.host();
         let phases = Phases::start();
-        let (result, was_resent) = phases.note(self.0.ask(url, &host, limit, &phases)).await;
+        let engine = self.0.engines.of(egress);
+        let asking = self.0.ask(&engine, url, &host, limit, &phases);
+        let (result, was_resent) = phases.note(asking).await;
         let sent = self.0.headers.to_record(&host, url.url());
         let timings = phases.timings();
+        let failure = result.as_ref().err();
+        let address = result.as_ref().ok().and_then(|(answer, _)| answer.address);
+        let route = route::of(egress, url.url(), failure, address, &phases);
         let (result, held) = match result {
             Ok((answer, held)) => (Ok(answer), held),
             Err(failure) => (Err(failure), Share::default()),
@@ -97,7 +102,7 @@ impl Fetcher {
                 result,
                 timings,
                 sent,
-                route: Default::default(),
+                route,
             },
             was_resent,
             held,
@@ -107,7 +112,7 @@ impl Fetcher {
 
 /// Why no header came.
 enum NoHeader {
-    Client(reqwest::Error),
+    Client(ClientError),
     Timeout(Failure),
 }
 
@@ -115,6 +120,7 @@ impl Inner {
     /// The exchange; also whether the request was sent twice.
     async fn ask(
         &self,
+        engine: &Engine<'_>,
         url: &CanonicalUrl,
         host: &Host,
         limit: BodyLimit,
@@ -122,9 +128,7 @@ impl Inner {
     ) -> (Result<(Answer, Share), Failure>, bool) {
         // 1. Send the request and wait for the answer's header.
         let headers = self.headers.to_send(host);
-        let mut response = self
-            .header(&self.client, url, headers.clone(), phases)
-            .await;
+        let mut response = self.header(engine, url, headers.clone(), phases).await;
 
         // 2. A kept connection that the server has closed says nothing: ask again on a new one.
         let mut was_resent = false;
@@ -135,10 +139,14 @@ impl Inner {
             debug!(%host, "kept connection was closed, asking again on a new one");
             was_resent = true;
             phases.connect_again();
-            response = self.header(&self.fresh_client, url, headers, phases).await;
+            let fresh = self.engines.fresh(engine);
+            response = self.header(&fresh, url, headers, phases).await;
         }
         let response = response.map_err(|no_header| match no_header {
-            NoHeader::Client(error) => failure::of_client(error, Reached::Connection, None),
+            NoHeader::Client(error) => {
+                phases.saw(&error);
+                failure::of_client(error, Reached::Connection, None)
+            }
             NoHeader::Timeout(failure) => failure,
         });
 
@@ -153,19 +161,20 @@ impl Inner {
     /// Sends the request and waits for the header, within the limits of time.
     async fn header(
         &self,
-        client: &Client,
+        engine: &Engine<'_>,
         url: &CanonicalUrl,
         headers: HeaderMap,
         phases: &Phases,
-    ) -> Result<Response, NoHeader> {
+    ) -> Result<Incoming, NoHeader> {
         let limits = &self.request;
-        let mut sending = pin!(client.get(url.url().clone()).headers(headers).send());
+        let mut sending = pin!(engine.send(url.url(), headers, phases));
         loop {
             let silent_at = phases.header_deadline(limits.connect_timeout, limits.read_timeout);
             let total_at = phases.total_deadline(limits.total_timeout);
             match timeout_at(silent_at.min(total_at), &mut sending).await {
                 Ok(Ok(response)) => {
                     phases.header_came();
+                    phases.note_reason(response.reason());
                     return Ok(response);
                 }
                 Ok(Err(error)) => return Err(NoHeader::Client(error)),
@@ -193,14 +202,14 @@ impl Inner {
     /// Checks the header, then reads the body.
     async fn answer(
         &self,
-        response: Response,
+        response: Incoming,
         limit: BodyLimit,
         phases: &Phases,
     ) -> Result<(Answer, Share), Failure> {
         check_header(&response)?;
-        let status = response.status().as_u16();
+        let status = response.status();
         let version = response.version();
-        let address = response.remote_addr();
+        let address = response.address();
         let headers = response.headers().clone();
         let body = Reader::new(response, &self.request, limit, phases, &self.memory)?
             .read()
@@ -218,8 +227,8 @@ impl Inner {
 }
 
 /// Refuses what the client lets pass.
-fn check_header(response: &Response) -> Result<(), Failure> {
-    let status = response.status().as_u16();
+fn check_header(response: &Incoming) -> Result<(), Failure> {
+    let status = response.status();
     let refuse = |kind, detail: &str| Err(failure::new(kind, Some(status), detail));
 
     let bytes: usize = response

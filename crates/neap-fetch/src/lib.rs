@@ -1,6 +1,6 @@
 //! Asks: one HTTP exchange within its limits; the only sockets.
 //!
-//! [`Fetcher::fetch`] sends one GET and gives back an [`Exchange`](neap_core::exchange::Exchange),
+//! [`Fetcher::fetch`] sends one GET, directly or by an [`Egress`], and gives back an [`Exchange`](neap_core::exchange::Exchange),
 //! whatever happened: a failure is data, to be classified and learned from. Nothing here retries,
 //! follows or decides, with one exception: a kept connection that the server closed just as it was
 //! used again says nothing about the host, so the request goes out once more on a fresh one.
@@ -9,25 +9,33 @@
 //! | --- | --- |
 //! | `fetcher` | what happens in one exchange, in order? |
 //! | `settings`, `headers` | what is asked for, and what is sent to whom? |
-//! | `client`, `tls`, `dns` | how is a connection made? |
+//! | `engine`, `client`, `tls`, `dns` | how is a connection made? |
+//! | `egress` | and through a proxy? |
+//! | `route`, `certificate` | what was seen on the way? |
 //! | `phases` | how long did names, connecting and waiting take? |
-//! | `body`, `decode`, `memory` | how is a body read without running out of memory? |
+//! | `incoming`, `body`, `decode`, `memory` | how is a body read without running out of memory? |
 //! | `failure` | what does an error of the layers below mean? |
 
 mod body;
+mod certificate;
 mod client;
 mod decode;
 mod dns;
+mod egress;
+mod engine;
 mod failure;
 mod fetcher;
 mod headers;
+mod incoming;
 mod memory;
 mod phases;
+mod route;
 mod settings;
 mod tls;
 
 pub use body::BodyLimit;
 pub use decode::{DecodeError, decode};
+pub use egress::{Egress, ProxyError};
 pub use fetcher::{Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};

@@ -10,9 +10,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::Extensions;
+use hyper_util::client::legacy::connect::CaptureConnection;
 use neap_core::exchange::Timings;
+use neap_core::route::{Certificate, Route};
 use tokio::time::Instant;
 use tower::{Layer, Service};
+
+use crate::failure;
+use crate::incoming::ClientError;
 
 tokio::task_local! {
     static CURRENT: Arc<Phases>;
@@ -31,6 +37,14 @@ struct Noted {
     connecting_since: Option<Instant>,
     connected_at: Option<Instant>,
     first_byte: Option<Duration>,
+    /// The certificate that was last shown, trusted or not.
+    certificate: Option<Certificate>,
+    /// The way through a proxy, as far as a connection that was begun had come.
+    route: Option<Route>,
+    /// The connection through a proxy that the request was sent on.
+    connection: Option<CaptureConnection>,
+    tls_alert: Option<String>,
+    reason: Option<String>,
     /// Time spent waiting for memory, which is not the host's.
     waited_for_memory: Duration,
 }
@@ -83,6 +97,62 @@ impl Phases {
         noted.dns = None;
         noted.connecting_since = None;
         noted.connected_at = None;
+        noted.certificate = None;
+        noted.route = None;
+        noted.connection = None;
+        noted.tls_alert = None;
+    }
+
+    /// Whether a connection was begun for this exchange.
+    pub(crate) fn has_begun_to_connect(&self) -> bool {
+        self.lock().connecting_since.is_some()
+    }
+
+    /// The certificate that was shown, if a connection was made.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        self.lock().certificate.clone()
+    }
+
+    /// The way through a proxy, as far as a connection that was begun had come.
+    pub(crate) fn begun_route(&self) -> Option<Route> {
+        self.lock().route.clone()
+    }
+
+    /// How the connection through a proxy was made that the request was sent on.
+    pub(crate) fn used_route(&self) -> Option<Arc<Route>> {
+        let noted = self.lock();
+        let metadata = noted.connection.as_ref()?.connection_metadata();
+        let mut extras = Extensions::new();
+        metadata.as_ref()?.get_extras(&mut extras);
+        extras.remove()
+    }
+
+    /// Whose connection the request is sent on will be known here.
+    pub(crate) fn capture(&self, connection: CaptureConnection) {
+        self.lock().connection = Some(connection);
+    }
+
+    /// Notes what an error tells beyond its kind.
+    pub(crate) fn saw(&self, error: &ClientError) {
+        let error = error.as_error();
+        let mut noted = self.lock();
+        noted.tls_alert = failure::alert(error);
+        if let Some(broken) = failure::broken(error) {
+            noted.route = Some((*broken.route).clone());
+        }
+    }
+
+    pub(crate) fn tls_alert(&self) -> Option<String> {
+        self.lock().tls_alert.clone()
+    }
+
+    /// Notes the reason phrase of the answer.
+    pub(crate) fn note_reason(&self, reason: Option<String>) {
+        self.lock().reason = reason;
+    }
+
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.lock().reason.clone()
     }
 
     /// The timings up to now.
@@ -118,6 +188,21 @@ impl Phases {
 /// Notes how long a name took to resolve.
 pub(crate) fn note_dns(took: Duration) {
     note(|noted| noted.dns = Some(took));
+}
+
+/// Notes a certificate that was shown, or that the last one is not the host's.
+pub(crate) fn note_certificate(certificate: Option<Certificate>) {
+    note(|noted| noted.certificate = certificate);
+}
+
+/// The certificate that this exchange was shown last.
+pub(crate) fn noted_certificate() -> Option<Certificate> {
+    CURRENT.try_with(|phases| phases.certificate()).ok()?
+}
+
+/// Notes how far a connection through a proxy has come.
+pub(crate) fn note_route(route: &Route) {
+    note(|noted| noted.route = Some(route.clone()));
 }
 
 fn note(write: impl FnOnce(&mut Noted)) {

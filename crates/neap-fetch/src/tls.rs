@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tracing::warn;
 
+use crate::certificate;
+use crate::phases::note_certificate;
 use crate::settings::FetchError;
 
 /// TLS 1.2 and 1.3 with ring, HTTP/2 preferred over HTTP/1.1.
@@ -15,13 +19,75 @@ pub(crate) fn config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientCo
         roots.add(root.clone()).map_err(FetchError::ExtraRoot)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| FetchError::Tls(rustls::Error::General(error.to_string())))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(FetchError::Tls)?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(NotingVerifier(verifier)))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// For hosts behind proxies: no session is resumed, so that nothing tells a host that two proxies
+/// serve one client, and every connection shows its certificate.
+pub(crate) fn through_proxies(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.resumption = rustls::client::Resumption::disabled();
+    config
+}
+
+/// For proxies that speak TLS themselves, which is HTTP/1.1 for CONNECT.
+pub(crate) fn with_proxies(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// The usual verifier, and a note of what it was shown: of a certificate that is refused nothing is
+/// left afterwards, and its issuer tells who stands between.
+#[derive(Debug)]
+struct NotingVerifier(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for NotingVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        note_certificate(Some(certificate::read(end_entity)));
+        self.0
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// What the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` honoured), or Mozilla's list if the

@@ -22,7 +22,8 @@
 //!
 //! It can speak TLS as an [`Identity`] that an [`Authority`] made for the test has signed or has
 //! not, stand on several loopback addresses, serve a generated [`Tree`] of pages, and change while
-//! it runs. [`Refusing`] is the host that is not there.
+//! it runs. [`Refusing`] is the host that is not there, and
+//! a [`ForwardProxy`] one that stands between a client and a host.
 //!
 //! One request passes through these files in turn: `connection` reads it (`request`), `book` notes
 //! it, `script` chooses the [`Reply`], `plan` has rendered that to bytes and waits, and `connection`
@@ -33,6 +34,7 @@ mod book;
 mod builder;
 mod coding;
 mod connection;
+mod forward;
 mod plan;
 mod refusing;
 mod reply;
@@ -46,6 +48,7 @@ pub use asked::{Asked, End};
 pub use book::TimedOut;
 pub use builder::Builder;
 pub use coding::Coding;
+pub use forward::{Asking, ForwardProxy, ForwardProxyBuilder, Manner, Passed};
 pub use refusing::Refusing;
 pub use reply::{ENDLESS_CAP_BYTES, Reply, Then};
 pub use site::Site;

@@ -1,0 +1,177 @@
+//! Which way out of the machine does a request take?
+//!
+//! Directly, or through one forward proxy. A proxy is known to people by its `host:port`; its user name
+//! and password go into one header (or one SOCKS5 message) to that proxy and nowhere else: they have no
+//! `Debug`, no `Display` and no place in an error.
+//!
+//! ```text
+//!  http URL                https URL
+//!  http(s)://proxy         request in absolute form   CONNECT, then TLS with the host
+//!  socks5://proxy          SOCKS5, then the request   SOCKS5, then TLS with the host
+//! ```
+
+mod broken;
+mod clients;
+mod connect;
+mod connector;
+mod parse;
+mod socks;
+mod wire;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use http::HeaderValue;
+
+pub(crate) use broken::Broken;
+pub(crate) use clients::{Client, Clients};
+pub(crate) use connector::way;
+pub use parse::ProxyError;
+
+/// A way out of the machine. Clones are cheap, and clones and equals share their connections.
+///
+/// ```
+/// use neap_fetch::Egress;
+///
+/// let egress = Egress::parse("socks5h://ann:secret@proxy.example:1080")?;
+/// assert_eq!(egress.name(), "proxy.example:1080");
+/// assert_eq!(format!("{egress:?}"), "Egress(socks5h://proxy.example:1080)");
+/// # Ok::<(), neap_fetch::ProxyError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Egress(Option<Arc<Proxy>>);
+
+impl Egress {
+    /// Without a proxy.
+    pub const DIRECT: Egress = Egress(None);
+
+    /// Reads what people write: `direct`, or a proxy as `http://`, `https://`, `socks5://` or
+    /// `socks5h://`, with or without `user:password@`, then `host:port`. Without a scheme it is an
+    /// HTTP proxy. Other characters than letters, digits and `-._~` in a user name or password are
+    /// written as `%` and two hexadecimal digits.
+    ///
+    /// `socks5` resolves the names of hosts here, `socks5h` leaves that to the proxy, as an HTTP
+    /// proxy always does.
+    ///
+    /// # Errors
+    /// [`ProxyError`] says what is wrong with it and how to write it instead; it repeats neither user
+    /// name nor password.
+    pub fn parse(text: &str) -> Result<Egress, ProxyError> {
+        parse::parse(text).map(|proxy| Egress(proxy.map(Arc::new)))
+    }
+
+    /// Whether no proxy is used.
+    pub fn is_direct(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What to call it: the proxy's `host:port`, or `direct`.
+    pub fn name(&self) -> &str {
+        self.0.as_ref().map_or("direct", |proxy| &proxy.name)
+    }
+
+    /// Whether a user name or a password goes to the proxy.
+    pub fn has_credentials(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|proxy| proxy.credentials.is_some())
+    }
+
+    pub(crate) fn proxy(&self) -> Option<&Arc<Proxy>> {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("Egress(direct)"),
+            Some(proxy) => write!(f, "Egress({}://{})", proxy.scheme.as_str(), proxy.name),
+        }
+    }
+}
+
+impl fmt::Display for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Egress {
+    type Err = ProxyError;
+
+    fn from_str(text: &str) -> Result<Egress, ProxyError> {
+        Egress::parse(text)
+    }
+}
+
+/// One forward proxy. It has no `Debug` because of the credentials.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Proxy {
+    pub(crate) scheme: Scheme,
+    /// `host:port`, an IPv6 address in brackets.
+    pub(crate) name: String,
+    /// The name or the address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl Hash for Proxy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Equal proxies have equal names; that some share theirs (a user name a session) is rare.
+        self.name.hash(state);
+        if let Some(credentials) = &self.credentials {
+            credentials.user.hash(state);
+        }
+    }
+}
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Scheme {
+    /// HTTP over TCP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// SOCKS5 with addresses.
+    Socks5,
+    /// SOCKS5 with names.
+    Socks5h,
+}
+
+impl Scheme {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Socks5 => "socks5",
+            Scheme::Socks5h => "socks5h",
+        }
+    }
+
+    pub(crate) const fn is_socks(self) -> bool {
+        matches!(self, Scheme::Socks5 | Scheme::Socks5h)
+    }
+}
+
+/// A user name and a password, decoded.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+}
+
+impl Credentials {
+    /// `Proxy-Authorization` (RFC 7617).
+    pub(crate) fn header(&self) -> HeaderValue {
+        let both = [&self.user[..], b":", &self.password].concat();
+        let text = format!("Basic {}", BASE64.encode(&both));
+        let mut value = HeaderValue::try_from(text).expect("Base64 is visible ASCII");
+        value.set_sensitive(true);
+        value
+    }
+}
