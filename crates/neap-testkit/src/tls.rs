@@ -68,6 +68,11 @@ impl Authority {
         pem
     }
 
+    /// The authority's own certificate as DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.issuer.der().to_vec()
+    }
+
     /// Writes the authority's own certificate as PEM.
     ///
     /// # Errors

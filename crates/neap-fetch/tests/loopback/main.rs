@@ -6,6 +6,7 @@ mod answers;
 mod codings;
 mod connections;
 mod corpora;
+mod egress;
 mod headers;
 mod limits;
 mod memory;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use neap_core::exchange::FailureKind;
+use neap_core::route::{Phase, Way};
 use neap_fetch::Fetcher;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
@@ -260,4 +261,31 @@ async fn a_body_that_may_have_been_cut_off_by_someone_else_is_a_reset() {
         (FailureKind::Reset, Some(200)),
         "{failure}"
     );
+}
+
+#[tokio::test]
+async fn the_route_of_a_direct_exchange_tells_whose_certificate_it_saw() {
+    let pki = Pki::new();
+    let at = start(pki.host("localhost", "http/1.1", |_| ()), http1).await;
+    let trusted = fetch(&pki.trusting_fetcher(), &at).await.exchange;
+    let route = trusted.route;
+    assert_eq!((route.way, route.reached), (Way::Direct, Phase::Done));
+    assert_eq!(route.address, trusted.result.unwrap().address);
+    let seen = route.certificate.unwrap();
+    let refused = fetch(&fetcher(), &at).await.exchange;
+    assert_eq!(refused.route.reached, Phase::Tls);
+    assert_eq!(refused.route.certificate, Some(seen));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await;
+        // A fatal handshake_failure.
+        let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
+        let _ = socket.shutdown().await;
+    });
+    let route = fetch(&fetcher(), &at).await.exchange.route;
+    assert_eq!(route.tls_alert.as_deref(), Some("handshake_failure"));
+    assert_eq!((route.reached, route.certificate), (Phase::Tls, None));
 }

@@ -26,6 +26,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,7 +210,12 @@ impl ForwardProxyBuilder {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _context = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let address = listener.local_addr()?;
         let inner = Arc::new(Inner {
             login: self.login,
@@ -306,7 +312,8 @@ impl Drop for ForwardProxy {
 async fn accept(listener: TcpListener, inner: &Arc<Inner>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
+            // Usually the process is out of sockets.
+            tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -375,11 +382,10 @@ async fn serve(mut client: Stream, inner: &Inner) -> io::Result<()> {
         if is_connect {
             return tunnel::serve(client, &request.target, &manner, inner).await;
         }
-        let opens_only = matches!(
-            manner,
-            Manner::OpenAndClose | Manner::OpenAndReset | Manner::OpenAndHang
-        );
-        if opens_only {
+        if matches!(manner, Manner::OpenAndReset) {
+            return client.reset();
+        }
+        if matches!(manner, Manner::OpenAndClose | Manner::OpenAndHang) {
             return tunnel::finish(client, &manner).await;
         }
         if !relay::serve(&mut client, &request, &manner, inner).await? {
