@@ -6,6 +6,7 @@
 //!
 //! | file | its question |
 //! | --- | --- |
+//! | `attribution` | how often is the right culprit named? |
 //! | `pages` | what does a page cost, from a list and from a linked site? |
 //! | `site` | which pages does the origin serve? |
 //! | `origin` | who serves them? |
@@ -13,6 +14,7 @@
 //! | `spent` | what did one process spend? |
 //! | `print` | how are the figures shown? |
 
+mod attribution;
 mod bare;
 mod origin;
 mod pages;
@@ -37,6 +39,8 @@ struct Arguments {
 enum Bench {
     /// CPU per page of the neap executable and of bare loops, against an origin on loopback.
     Pages(pages::Options),
+    /// The share of captured answers whose producer and culprit `neap classify` names rightly.
+    Attribution(attribution::Options),
     /// Serves the pages; started by the others.
     #[command(hide = true)]
     Origin(origin::Options),
@@ -53,6 +57,10 @@ fn main() -> Result<()> {
     match arguments.bench {
         Bench::Pages(options) => {
             print::print(arguments.format, &pages::COLUMNS, &pages::run(&options)?)
+        }
+        Bench::Attribution(options) => {
+            let rows = attribution::run(&options)?;
+            print::print(arguments.format, &attribution::COLUMNS, &rows)
         }
         Bench::Origin(options) => origin::run(&options),
         Bench::Bare(options) => bare::run(&options),

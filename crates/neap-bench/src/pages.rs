@@ -136,7 +136,7 @@ fn executables(options: &Options) -> Result<Vec<Neap>> {
 }
 
 /// The neap beside this program, as new as its source where cargo is there to see to it.
-fn built() -> Result<PathBuf> {
+pub(crate) fn built() -> Result<PathBuf> {
     if let Some(cargo) = std::env::var_os("CARGO") {
         let built = Command::new(cargo)
             .args([

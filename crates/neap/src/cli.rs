@@ -222,6 +222,19 @@ pub(crate) enum Command {
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Name the culprit of captured answers: JSON Lines on standard input, a verdict a line on standard output.
+    ///
+    /// Each line is an object with what a client saw, all of it optional: mode (plain, connect, socks5), raw_proxy_used,
+    /// status, status_line, headers (pairs), body_prefix, body_len, body_complete, connect (status_line, headers,
+    /// body_prefix of the answer to CONNECT), socks_reply, error, stage, elapsed_ms, first_byte_ms, close_how,
+    /// close_delimited, raw_prefix, parse_error. The verdict has producer, fault, cause, confidence, action, evidence. A line that is no
+    /// such object gets an object with `error`, and the exit code is 2.
+    #[command(verbatim_doc_comment)]
+    Classify {
+        /// Judge as if the pages of this product were not known, to see how far the rest carries.
+        #[arg(long, value_name = "PRODUCT")]
+        without: Option<String>,
+    },
     /// Write rows, an index of the bodies, or a copy of the whole store to a file.
     Export(Export),
     /// Look after the store: check, measure, shrink.

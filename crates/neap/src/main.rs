@@ -3,6 +3,7 @@
 //! | folder | its question |
 //! | --- | --- |
 //! | `cli`, `commands` | what can be said, and what happens then? |
+//! | `capture` | what does a captured answer in JSON tell? |
 //! | `jobfile` | what does a job file mean, and what is wrong with it? |
 //! | `screen` | how is a run shown while it goes on and when it ends? |
 //! | `print` | how are rows, charts and text from strangers written? |
@@ -14,6 +15,7 @@
 #[macro_use]
 mod say;
 
+mod capture;
 mod cli;
 mod commands;
 mod demo;

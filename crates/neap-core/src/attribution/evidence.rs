@@ -63,8 +63,8 @@ impl Fields {
     pub const MAX: usize = 256;
 
     /// An empty header.
-    pub fn new() -> Fields {
-        Fields::default()
+    pub const fn new() -> Fields {
+        Fields(Vec::new())
     }
 
     /// Adds a field; beyond [`Fields::MAX`] it is dropped.
@@ -80,6 +80,12 @@ impl Fields {
         let mut all = self.iter();
         all.find(|(found, _)| *found == name)
             .map(|(_, value)| value)
+    }
+
+    /// Every value of a field, in order; `name` in lower case.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.iter().filter(move |(found, _)| *found == name);
+        named.map(|(_, value)| value)
     }
 
     /// Whether there is such a field; `name` in lower case.

@@ -3,6 +3,7 @@
 mod body;
 mod cancel;
 mod check;
+mod classify;
 mod crawl;
 mod db;
 mod demo;
@@ -72,6 +73,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         },
         Command::Why { host } => why::why(&global, &host).await,
         Command::Explain { url } => explain::explain(&global, &url).await,
+        Command::Classify { without } => classify::classify(without.as_deref()),
         Command::Export(export) => export::export(&global, &export).await,
         Command::Db(db) => db::db(&global, &db).await,
         Command::Gc(gc) => gc::gc(&global, &gc).await,
