@@ -4,6 +4,7 @@ mod kept;
 mod plain;
 mod secrets;
 mod socks;
+mod squid;
 mod tunnels;
 
 use std::time::Duration;
