@@ -155,3 +155,62 @@ impl fmt::Debug for Clients {
         write!(f, "Clients({} proxies)", made.by_proxy.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use neap_core::job::Request;
+
+    use super::*;
+    use crate::egress::Egress;
+
+    fn clients() -> Clients {
+        let settings = FetchSettings {
+            request: Request::default(),
+            user_agent: "tester/1".to_owned(),
+            headers: Vec::new(),
+            header_hosts: [].into(),
+            concurrency: 4,
+            extra_roots: Vec::new(),
+        };
+        let tls = tls::config(&[]).unwrap();
+        Clients::new(&settings, &tls, Arc::default()).unwrap()
+    }
+
+    fn client(clients: &Clients, at: &str) -> Arc<Client> {
+        clients.of(Egress::parse(at).unwrap().proxy().unwrap())
+    }
+
+    #[tokio::test]
+    async fn proxies_are_told_apart_by_everything_that_is_written() {
+        let clients = clients();
+        let texts = [
+            "http://h:1",
+            "http://h:2",
+            "https://h:1",
+            "socks5://h:1",
+            "http://ann@h:1",
+            "http://ann:a@h:1",
+            "http://ann:b@h:1",
+        ];
+        let first: Vec<_> = texts.iter().map(|at| client(&clients, at)).collect();
+        for (at, made) in texts.iter().zip(&first) {
+            assert!(Arc::ptr_eq(made, &client(&clients, at)), "{at}");
+        }
+        assert_eq!(format!("{clients:?}"), "Clients(7 proxies)");
+    }
+
+    #[tokio::test]
+    async fn the_client_that_was_not_used_for_longest_makes_room() {
+        let clients = clients();
+        let at = |n: usize| format!("http://user-{n}@h:1");
+        let made: Vec<_> = (0..MAX_CLIENTS).map(|n| client(&clients, &at(n))).collect();
+        client(&clients, &at(0));
+        client(&clients, "http://one-more@h:1");
+        assert!(Arc::ptr_eq(&made[0], &client(&clients, &at(0))));
+        assert!(!Arc::ptr_eq(&made[1], &client(&clients, &at(1))));
+        assert_eq!(
+            format!("{clients:?}"),
+            format!("Clients({MAX_CLIENTS} proxies)")
+        );
+    }
+}

@@ -102,6 +102,7 @@ async fn header(wire: &mut Wire, request: &[u8], read: &mut BytesMut) -> Result<
         wire.flush().await
     };
     let sent = sent.await;
+    let mut room = MAX_HEADER_BYTES;
     loop {
         while let Some((answer, used)) = parse(read)? {
             read.advance(used);
@@ -110,17 +111,16 @@ async fn header(wire: &mut Wire, request: &[u8], read: &mut BytesMut) -> Result<
                 return Ok(answer);
             }
         }
-        if read.len() >= MAX_HEADER_BYTES {
+        if room == 0 {
             let detail = "the header of the proxy's answer to CONNECT is larger than 16 KiB";
             return Err(Fault::garbage(FailureKind::ProxyProtocol, detail, read));
         }
-        let room = MAX_HEADER_BYTES - read.len();
         match (&mut *wire).take(room as u64).read_buf(read).await {
             Ok(0) => {
                 let error = sent.as_ref().err().map(|error| format!(" ({error})"));
                 return Err(closed(&error.unwrap_or_default(), read));
             }
-            Ok(_) => {}
+            Ok(came) => room -= came,
             Err(error) => return Err(closed(&format!(" ({error})"), read)),
         }
     }

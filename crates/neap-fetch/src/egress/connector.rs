@@ -24,6 +24,7 @@ use tower::Service;
 
 use super::broken::{Broken, Fault};
 use super::connect::{self, Said};
+use super::scrub;
 use super::socks::{self, Target};
 use super::wire::{Link, Wire, Witness};
 use super::{Proxy, Scheme};
@@ -83,7 +84,11 @@ impl Service<Uri> for Connector {
                 }
                 Err(fault) => {
                     let mut route = making.route;
-                    route.garbage = fault.garbage;
+                    let scrubbed = |bytes| match &proxy.credentials {
+                        Some(credentials) => scrub::bytes(bytes, credentials),
+                        None => bytes,
+                    };
+                    route.garbage = fault.garbage.map(scrubbed);
                     Err(Broken {
                         kind: fault.kind,
                         detail: format!("{} (proxy {})", fault.detail, proxy.name),
@@ -246,7 +251,10 @@ impl Making<'_> {
                 self.route.tunnel_status = Some(status);
                 Ok(unread)
             }
-            Said::Refused(refusal) => {
+            Said::Refused(mut refusal) => {
+                if let Some(credentials) = &self.proxy.credentials {
+                    scrub::refusal(&mut refusal, credentials);
+                }
                 // Some answer a wrong password with 401 (tinyproxy).
                 let kind = match refusal.status {
                     401 | 407 => FailureKind::ProxyAuth,

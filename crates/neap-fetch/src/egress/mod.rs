@@ -15,6 +15,7 @@ mod clients;
 mod connect;
 mod connector;
 mod parse;
+mod scrub;
 mod socks;
 mod wire;
 
@@ -166,11 +167,15 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// User name and password as the header has them.
+    pub(crate) fn token(&self) -> String {
+        BASE64.encode(&[&self.user[..], b":", &self.password].concat())
+    }
+
     /// `Proxy-Authorization` (RFC 7617).
     pub(crate) fn header(&self) -> HeaderValue {
-        let both = [&self.user[..], b":", &self.password].concat();
-        let text = format!("Basic {}", BASE64.encode(&both));
-        let mut value = HeaderValue::try_from(text).expect("Base64 is visible ASCII");
+        let mut value = HeaderValue::try_from(format!("Basic {}", self.token()))
+            .expect("Base64 is visible ASCII");
         value.set_sensitive(true);
         value
     }

@@ -17,19 +17,24 @@ use tokio_rustls::server::TlsStream;
 use crate::support::*;
 
 /// An authority, and the settings of a host that it vouches for.
-struct Pki {
+pub(crate) struct Pki {
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    fn new() -> Pki {
+    pub(crate) fn new() -> Pki {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Pki { authority }
     }
 
-    fn host(&self, name: &str, alpn: &str, change: impl Fn(&mut CertificateParams)) -> TlsAcceptor {
+    pub(crate) fn host(
+        &self,
+        name: &str,
+        alpn: &str,
+        change: impl Fn(&mut CertificateParams),
+    ) -> TlsAcceptor {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -50,7 +55,7 @@ impl Pki {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    fn trusting_fetcher(&self) -> Fetcher {
+    pub(crate) fn trusting_fetcher(&self) -> Fetcher {
         let mut settings = settings(request());
         settings.extra_roots = vec![CertificateDer::from(self.authority.der().to_vec())];
         fetcher_with(&settings)
@@ -58,7 +63,7 @@ impl Pki {
 }
 
 /// The URL of a host that serves each connection with `serve`.
-async fn start<F>(acceptor: TlsAcceptor, serve: fn(TlsStream<TcpStream>) -> F) -> String
+pub(crate) async fn start<F>(acceptor: TlsAcceptor, serve: fn(TlsStream<TcpStream>) -> F) -> String
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -104,7 +109,7 @@ async fn http1_without_close_notify(mut stream: TlsStream<TcpStream>) {
 
 /// Answers by path: `/refuse` refuses the stream, `/cut` ends it in the middle, `/header` is too
 /// large, others get 200.
-async fn http2(stream: TlsStream<TcpStream>) {
+pub(crate) async fn http2(stream: TlsStream<TcpStream>) {
     let mut connection = h2::server::Builder::new().handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let mut response = http::Response::builder();

@@ -5,6 +5,7 @@ use neap_core::route::{Phase, Way};
 use neap_testkit::{Asking, ForwardProxy, Identity, Manner};
 
 use super::*;
+use crate::tls::{Pki, http2, start};
 
 #[tokio::test]
 async fn a_tunnel_leads_to_the_host() {
@@ -285,4 +286,40 @@ async fn a_proxy_without_tls_is_told_from_a_host_without_it() {
             .exchange,
     );
     assert_eq!(failure.kind, FailureKind::ProxyTls, "{failure}");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_through_a_tunnel_on_one_connection() {
+    let pki = Pki::new();
+    let at = start(pki.host("localhost", "h2", |_| ()), http2).await;
+    let proxy = ForwardProxy::builder().login("ann", "secret").start();
+    let (fetcher, egress) = (pki.trusting_fetcher(), egress(&proxy.url()));
+    for was_kept in [false, true] {
+        let exchange = through(&fetcher, &egress, &at).await.exchange;
+        let answer = exchange.result.unwrap();
+        assert_eq!(answer.version, http::Version::HTTP_2);
+        assert_eq!(&answer.body[..], b"over two");
+        assert_eq!(exchange.route.was_kept, was_kept);
+    }
+    let refused = through(&fetcher, &egress, &format!("{at}refuse")).await;
+    assert!(refused.was_resent);
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_proxy_that_repeats_the_password_does_not_get_it_recorded() {
+    let echo = "you sent Basic YW5uOmh1bnRlcjI=, that is ann:hunter2";
+    let proxy = ForwardProxy::builder()
+        .manner(Manner::answer(407, "No hunter2", &[("X-Echo", echo)], echo))
+        .start();
+    let url = proxy.url().replace("http://", "http://ann:hunter2@");
+    let exchange = through(&fetcher(), &egress(&url), &secure_url("/"))
+        .await
+        .exchange;
+    let told = format!("{exchange:?}");
+    assert!(
+        !told.contains("hunter2") && !told.contains("YW5uOmh1"),
+        "{told}"
+    );
+    assert!(told.contains("you sent Basic <redacted>"), "{told}");
 }
