@@ -3,6 +3,7 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod classify;
 mod commands;
 mod crawl;
 mod demo;

@@ -90,7 +90,9 @@ impl<'a> Facts<'a> {
     /// Whether some proxy was asked.
     pub(super) fn has_proxy(&self) -> bool {
         let way = self.evidence.way;
-        way.is_some_and(|way| way != Way::Direct) || self.evidence.connect.is_some()
+        way.is_some_and(|way| way != Way::Direct)
+            || self.evidence.connect.is_some()
+            || self.evidence.socks_reply.is_some()
     }
 
     /// Whether somebody reads the tunnel: then answers inside may be the proxy's.

@@ -126,7 +126,7 @@ pub(super) const ROWS: &[Row] = &[
     row("no answer to CONNECT in time", |f| f.broke(Phase::Open, &[Manner::Timeout]) && !f.is_answered(),
         (NONE, PROXY, Why::Is(Cause::ProxyBroken), 0.5), "a proxy should answer 504; some wait longer for the host than we do for them"),
     row("CONNECT was answered by closing without a word", |f| f.broke(Phase::Open, &[]) && !f.is_answered(),
-        (NONE, Is(Unknown), Why::Is(Cause::Unknown), 0.5), "some proxies say nothing when they cannot reach the host"),
+        (NONE, HOST, Why::Is(Cause::GatewayError), 0.5), "two of five small proxies do so when they cannot reach the host; a dead one may too"),
 
     // --- The proxy's word: any answer to CONNECT but 2xx ---
     row("the proxy wants other credentials (407)", |f| f.is_refusal() && (f.status() == 407 || f.has("proxy-authenticate")),
@@ -195,8 +195,8 @@ pub(super) const ROWS: &[Row] = &[
         (NONE, HOST, Why::Break, 0.8), "our own network may fail too"),
     row("a head that ends in its midst, through a proxy: what a proxy relays it has read to its end", |f| f.is_plain() && f.is_bare() && f.is_cut() && f.hops() == 0,
         (OriginApp, PROXY, Why::Is(Cause::ProxyBroken), 0.65), RFC9110_VIA),
-    row("what came through the proxy is no HTTP: what a proxy relays it has understood", |f| f.is_plain() && f.broke(Phase::Header, &[Manner::NotHttp]),
-        (NONE, PROXY, Why::Is(Cause::ProxyBroken), 0.6), CAPTURES),
+    row("what came through the proxy is no HTTP", |f| f.is_plain() && f.broke(Phase::Header, &[Manner::NotHttp]),
+        (NONE, PROXY, Why::Is(Cause::ProxyBroken), 0.55), "squid, Apache and tinyproxy relay only what they have understood; two of four small proxies relay anything"),
     row("what the host sent is no HTTP", |f| !f.is_answered() && (f.broke_by(Manner::NotHttp) || f.broke_by(Manner::Protocol)),
         (NONE, HOST, Why::Is(Cause::InvalidResponse), 0.9), "RFC 9112, section 2"),
     row("the proxy reset the connection instead of answering 502", |f| f.is_plain() && !f.is_answered() && f.broke(Phase::Header, &[Manner::Reset]),
@@ -251,6 +251,11 @@ pub(super) const ROWS: &[Row] = &[
         (OriginGateway, HOST, Why::Reply, 0.9), CAPTURES),
     row("a load balancer's own name", |f| f.is_gateway_status() && f.field_begins("server", "awselb"),
         (OriginGateway, HOST, Why::Reply, 0.92), "a target's answer keeps the target's Server"),
+
+    row("a text under the name of a gateway", |f| f.is_gateway_status() && f.is_named(Role::Gateway) && f.named.is_some_and(|product| product.pages.is_empty()) && f.is_tiny() && !f.is_bodiless() && !f.has_app_marks() && !f.is_reason_only(),
+        (OriginGateway, HOST, Why::Reply, 0.85), CAPTURES),
+    row("through a proxy: a small error that neither a hop nor a date nor a name marks as relayed", |f| f.is_plain() && f.is_error() && f.has_header() && f.is_tiny() && f.hops() == 0 && !["date", "server", "x-powered-by", "set-cookie", "etag", "last-modified"].iter().any(|field| f.has(field)) && !f.is_json(),
+        (ForwardProxy, AsProxySays, Why::Reply, 0.7), "RFC 9110, section 6.6.1: origin servers date their answers, and who relays an undated one dates it"),
 
     // --- Errors of the application ---
     row("marks that only an application leaves", |f| f.is_error() && f.has_app_marks(),
