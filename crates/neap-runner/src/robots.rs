@@ -149,14 +149,13 @@ impl Rules {
             .max()
     }
 
-    /// Whether a job may ask a host for a URL, as far as is known. The scheduler sees to it that it is
-    /// known before a job that obeys gets any request of the host.
-    pub(crate) fn allow(&self, job: &JobContext, host: HostId, url: &CanonicalUrl) -> bool {
-        let rules = self
-            .by_host
-            .get(&host)
-            .and_then(|of_host| of_host.get(&job.id));
-        rules.is_none_or(|rules| rules.allows(url.url()))
+    /// Whether a job may ask a host for a URL; `None` as long as it is not known what the host says to it.
+    pub(crate) fn allow(&self, job: &JobContext, host: HostId, url: &CanonicalUrl) -> Option<bool> {
+        if !job.obeys_robots() {
+            return Some(true);
+        }
+        let rules = self.by_host.get(&host)?.get(&job.id)?;
+        Some(rules.allows(url.url()))
     }
 
     /// Whether a host that seems hopeless was so before: a name server may be wrong once.

@@ -26,6 +26,8 @@ pub(super) struct HostEntry {
     crawl_delay: Duration,
     jobs: BTreeSet<JobId>,
     obeying: BTreeSet<JobId>,
+    /// Those of them that came when its robots file was known: what the file says to them is not.
+    uninformed: BTreeSet<JobId>,
     terms: Terms,
     patience: Patience,
     is_given_up: bool,
@@ -128,6 +130,7 @@ impl HostEntry {
             crawl_delay: Duration::ZERO,
             jobs: BTreeSet::new(),
             obeying: BTreeSet::new(),
+            uninformed: BTreeSet::new(),
             terms: Terms::of(settings),
             patience: Patience::default(),
             is_given_up: false,
@@ -148,6 +151,9 @@ impl HostEntry {
         }
         if settings.obeys_robots {
             self.obeying.insert(job);
+            if self.robots == RobotsState::Known {
+                self.uninformed.insert(job);
+            }
         }
         self.terms = self.terms.and(Terms::of(settings));
         true
@@ -163,6 +169,7 @@ impl HostEntry {
             return;
         }
         self.obeying.remove(&job);
+        self.uninformed.remove(&job);
         let remaining = self.jobs.iter().filter_map(|job| others(*job));
         if let Some(terms) = remaining.map(Terms::of).reduce(Terms::and) {
             self.terms = terms;
@@ -203,10 +210,16 @@ impl HostEntry {
         self.obeying.contains(&job)
     }
 
-    /// Whether requests of a job may be taken from the store: before the robots file is known, it is
-    /// not known which of them may be asked.
+    /// Whether requests of a job may be taken from the store: before it is known what the robots file says
+    /// to it, it is not known which of them may be asked.
     pub(super) fn serves(&self, job: JobId) -> bool {
-        self.is_loaded() && (self.robots == RobotsState::Known || !self.obeys(job))
+        let is_informed = self.robots == RobotsState::Known && !self.uninformed.contains(&job);
+        self.is_loaded() && (is_informed || !self.obeys(job))
+    }
+
+    /// Whether its robots file is to be read again as it is stored, for a job that came late.
+    pub(super) fn wants_stored_robots(&self) -> bool {
+        self.is_loaded() && !self.uninformed.is_empty()
     }
 
     pub(super) fn wants_robots(&self) -> bool {
@@ -236,7 +249,18 @@ impl HostEntry {
         // What the store itself said is no news to it.
         self.is_dirty |= matches!(self.robots, RobotsState::Asked { .. });
         self.robots = RobotsState::Known;
+        self.uninformed.clear();
         self.crawl_delay = crawl_delay.unwrap_or_default();
+    }
+
+    /// The store holds no robots file of it that is still fresh: it is asked for again.
+    pub(super) fn robots_are_stale(&mut self) {
+        self.uninformed.clear();
+        self.robots = RobotsState::Unknown {
+            failing_since: None,
+            not_before: Time::ZERO,
+        };
+        self.is_dirty = true;
     }
 
     pub(super) fn robots_failed(&mut self, wait: Duration, now: Time) {

@@ -164,6 +164,9 @@ impl Scheduler {
         });
         let is_new = known.add_job(job, &entry.settings);
         if is_new {
+            if known.wants_stored_robots() {
+                self.unloaded.push_back(host);
+            }
             self.settle(host);
         }
         let lane = self
@@ -175,8 +178,8 @@ impl Scheduler {
     }
 
     /// What the store knows of a host that [`Scheduler::poll_load`] named: its name, the limiter's memory,
-    /// and the crawl delay of a robots file that is still fresh (`None` if there is no such file). `now` and
-    /// `unix_now` are the same moment.
+    /// and the crawl delay of a robots file that is still fresh (`None` if there is no such file), which all
+    /// jobs that take part know from now on. `now` and `unix_now` are the same moment.
     pub fn handle_host(
         &mut self,
         host: HostId,
@@ -186,10 +189,13 @@ impl Scheduler {
         now: Time,
         unix_now: UnixMs,
     ) {
-        let unloaded = |entry: &&mut HostEntry| !entry.is_loaded();
-        let Some(entry) = self.hosts.get_mut(&host).filter(unloaded) else {
+        let Some(entry) = self.hosts.get_mut(&host) else {
             return;
         };
+        if entry.is_loaded() {
+            self.inform_late_jobs(host, robots);
+            return;
+        }
         entry.domain = name.domain().into();
         if let Some(crawl_delay) = robots {
             entry.robots_known(crawl_delay);
@@ -204,7 +210,21 @@ impl Scheduler {
         self.feed_host(host);
     }
 
-    /// A robots file was read, with this crawl delay.
+    /// What the store says of a host's robots file to jobs that came after it was known.
+    fn inform_late_jobs(&mut self, host: HostId, robots: Option<Option<Duration>>) {
+        let is_late = |entry: &&mut HostEntry| entry.wants_stored_robots();
+        let Some(entry) = self.hosts.get_mut(&host).filter(is_late) else {
+            return;
+        };
+        match robots {
+            Some(crawl_delay) => entry.robots_known(crawl_delay),
+            None => entry.robots_are_stale(),
+        }
+        self.settle(host);
+        self.feed_host(host);
+    }
+
+    /// A robots file was read, with this crawl delay; all jobs that take part know what it says.
     pub fn handle_robots(&mut self, host: HostId, crawl_delay: Option<Duration>) {
         let Some(entry) = self.hosts.get_mut(&host) else {
             return;
@@ -462,7 +482,8 @@ impl Scheduler {
     }
 
     /// The next host whose stored state is wanted. A host may be named again: with very many hosts,
-    /// those that have nothing to do are forgotten.
+    /// those that have nothing to do are forgotten, and a job that comes late must hear what the robots
+    /// file says to it.
     pub fn poll_load(&mut self) -> Option<HostId> {
         self.unloaded.pop_front()
     }

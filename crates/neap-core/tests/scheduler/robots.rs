@@ -59,6 +59,52 @@ fn a_job_that_obeys_gets_its_robots_file_from_a_host_that_others_use_already() {
     assert_eq!(world.robots_asked.len(), 1);
 }
 
+/// A host whose robots file is known, with a job at work on it that goes on for long.
+fn crawled(seed: u64) -> World {
+    let mut world = World::new(seed, 8, vec![Host::new(8, 50)]);
+    let settings = JobSettings {
+        obeys_robots: true,
+        ..job()
+    };
+    world.add_job(1, settings.clone(), pages(1, 500));
+    world.run_until(|world| world.store.done(1, 1) > 20);
+    // That nothing of it goes out before it knows the file is checked at every start.
+    world.add_job(2, settings, pages(1, 20));
+    world
+}
+
+#[test]
+fn a_job_that_comes_late_hears_what_the_known_robots_file_says_to_it() {
+    let mut world = crawled(15);
+    let delay = Duration::from_secs(1);
+    world.robots_stored.insert(HostId(1), Some(delay));
+    world.run_until(|world| world.store.done(2, 1) > 0);
+    let (came, sent) = (world.now, world.sent.len());
+    world.run();
+    assert_eq!(world.ended(2, State::Done), 20);
+    assert_eq!(
+        world.robots_asked.len(),
+        1,
+        "what is stored need not be asked"
+    );
+    let after: Vec<_> = world.sent[sent..].iter().map(|sent| sent.at).collect();
+    let gaps = after.windows(2).map(|pair| pair[1].since(pair[0]));
+    assert!(
+        gaps.min() >= Some(delay - Duration::from_millis(1)),
+        "after {came:?}: {after:?}"
+    );
+}
+
+#[test]
+fn a_robots_file_that_is_stale_is_asked_for_again_when_a_job_comes_late() {
+    let mut world = crawled(16);
+    world.robots_stored.clear();
+    world.run();
+    assert_eq!(world.ended(1, State::Done), 500);
+    assert_eq!(world.ended(2, State::Done), 20);
+    assert_eq!(world.robots_asked.len(), 2);
+}
+
 #[test]
 fn a_host_whose_robots_file_stays_unreachable_is_given_up() {
     let host = Host::new(8, 50).with_robots(Robots::UnreachableUntil(1e9));

@@ -73,7 +73,10 @@ pub(crate) struct World {
     jobs: BTreeMap<JobId, JobSettings>,
     finished: BTreeSet<JobId>,
     hosts: BTreeMap<HostId, Host>,
-    robots_known: BTreeSet<HostId>,
+    /// What the store holds of robots files: the crawl delay of each.
+    pub(crate) robots_stored: BTreeMap<HostId, Option<Duration>>,
+    /// Jobs that know what the robots file of a host says to them.
+    robots_known: BTreeSet<(JobId, HostId)>,
     in_flight: BTreeMap<HostId, u32>,
     /// A request that nothing may be beside.
     alone: Option<RequestId>,
@@ -135,6 +138,7 @@ impl World {
             jobs: BTreeMap::new(),
             finished: BTreeSet::new(),
             hosts: numbered.collect(),
+            robots_stored: BTreeMap::new(),
             robots_known: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             alone: None,
@@ -339,7 +343,7 @@ impl World {
             "a robots file is asked for in the name of job {job}"
         );
         assert!(
-            is_robots || !obeys || self.robots_known.contains(&host),
+            is_robots || !obeys || self.robots_known.contains(&(job, host)),
             "robots come first"
         );
     }
@@ -383,8 +387,12 @@ impl World {
             Event::Loaded(host) => {
                 let name = self.name(host);
                 let unix_now = neap_core::UnixMs(self.now.as_micros() as i64 / 1000);
+                let robots = self.robots_stored.get(&host).copied();
+                if robots.is_some() {
+                    self.inform_jobs(host);
+                }
                 self.scheduler
-                    .handle_host(host, &name, None, None, self.now, unix_now);
+                    .handle_host(host, &name, None, robots, self.now, unix_now);
             }
             Event::Leased(request, token) => self.exchange(request, token),
             Event::Refused(request, token) => {
@@ -454,11 +462,12 @@ impl World {
         self.come_back(token, judgement.signal);
         match &exchange.result {
             Ok(answer) if answer.status < 500 => {
-                self.robots_known.insert(host);
                 let delay = match self.hosts[&host].robots {
                     Robots::CrawlDelay(delay) => Some(delay),
                     Robots::Absent | Robots::UnreachableUntil(_) => None,
                 };
+                self.robots_stored.insert(host, delay);
+                self.inform_jobs(host);
                 self.scheduler.handle_robots(host, delay);
             }
             Ok(_) | Err(_) => {
@@ -467,6 +476,12 @@ impl World {
             }
         }
         self.scheduler.handle_worker_free();
+    }
+
+    /// A robots file is read for every job that takes part.
+    fn inform_jobs(&mut self, host: HostId) {
+        let jobs = self.jobs.keys().map(|job| (*job, host));
+        self.robots_known.extend(jobs);
     }
 
     fn come_back(&mut self, token: Token, signal: Signal) -> bool {

@@ -143,24 +143,31 @@ impl Pump {
         self.names.insert(row.host, row.name);
     }
 
-    /// Leaves out what robots files forbid, and has it noted.
+    /// Leaves out what robots files forbid, and has it noted; and what nobody can tell yet, which is read
+    /// again when it is known.
     async fn allowed(&mut self, rows: Vec<Ready>) -> Result<Vec<Ready>, RunError> {
-        let (jobs, rules) = (&self.jobs, &self.rules);
-        // The store may tell of jobs that this run does not work on; they are none of its business.
-        let rows = rows.into_iter().filter(|row| jobs.contains_key(&row.job));
-        let is_allowed = |row: &Ready| {
-            jobs.get(&row.job)
-                .is_some_and(|job| !job.obeys_robots() || rules.allow(job, row.host, &row.url))
-        };
-        let (allowed, denied): (Vec<Ready>, Vec<Ready>) = rows.partition(is_allowed);
+        let (mut allowed, mut denied) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in rows {
+            // The store may tell of jobs that this run does not work on; they are none of its business.
+            let Some(job) = self.jobs.get(&row.job) else {
+                continue;
+            };
+            match self.rules.allow(job, row.host, &row.url) {
+                Some(true) => allowed.push(row),
+                Some(false) => denied.push(Skipped {
+                    request: row.request,
+                    job: row.job,
+                    host: row.host,
+                    reason: SkipReason::Robots,
+                }),
+                None => {
+                    let scheduler = &mut self.shop.desk.state().scheduler;
+                    scheduler.handle_ready(row.job, row.host, row.position);
+                }
+            }
+        }
         if !denied.is_empty() {
-            let skipped = denied.iter().map(|row| Skipped {
-                request: row.request,
-                job: row.job,
-                host: row.host,
-                reason: SkipReason::Robots,
-            });
-            self.send(Command::Skip(skipped.collect())).await?;
+            self.send(Command::Skip(denied)).await?;
         }
         Ok(allowed)
     }
