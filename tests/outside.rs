@@ -1,6 +1,6 @@
 //! Can a crawl be steered from another terminal, and does it hold whatever happens?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_testkit::{Reply, Site, Tree};
 use nix::sys::signal::Signal;
@@ -14,6 +14,15 @@ fn slow(tree: &Tree) -> Site {
         .tree(tree.clone())
         .latency(Duration::from_millis(20))
         .start()
+}
+
+/// Asks the store again and again until it is so.
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "never came: {what}");
+    }
 }
 
 #[test]
@@ -280,7 +289,7 @@ fn a_job_that_is_finished_is_opened_again_under_the_run_that_finished_it() {
     place.neap(&["submit", "two.toml"]).expect(0);
     let run = place.start(&["resume"]);
     let state = "SELECT state FROM jobs WHERE name = 'two'";
-    while place.number(state) == 0 {}
+    wait_until("two is finished", || place.number(state) != 0);
     short.set_page("/a", Reply::html("a", ["/b"]));
     short.set_page("/b", Reply::html("b", [""; 0]));
     let said = place.neap(&["retry", "two"]).expect(0);
@@ -294,4 +303,128 @@ fn a_job_that_is_finished_is_opened_again_under_the_run_that_finished_it() {
     assert_eq!(place.results().len(), 153);
     assert_eq!(place.number(state), 1);
     place.check_invariants();
+}
+
+#[test]
+fn a_job_that_is_found_obeys_a_robots_file_that_is_known() {
+    let tree = Tree::new(200, 4, 400);
+    let site = Site::builder()
+        .tree(tree)
+        .robots("User-agent: *\nDisallow: /private/\n")
+        .page("/private/x", Reply::html("x", [""; 0]))
+        .page("/open", Reply::html("open", [""; 0]))
+        .latency(Duration::from_millis(20))
+        .start();
+    let place = Place::new();
+    let more = "[limits]\nper_host = 2\n";
+    place.write("site.toml", &site_job(&site.url("/"), more));
+    place.neap(&["submit", "site.toml"]).expect(0);
+    let run = place.start(&["resume"]);
+    site.wait_answered(10, PATIENCE).unwrap();
+    let two = format!(
+        "neap = 1\nname = \"two\"\n[input]\nurls = [\"{}\", \"{}\"]\n",
+        site.url("/private/x"),
+        site.url("/open")
+    );
+    place.write("two.toml", &two);
+    place.neap(&["submit", "two.toml"]).expect(0);
+    run.wait().expect(0);
+    assert_eq!(site.count("/open"), 1, "the run took it up");
+    assert_eq!(site.count("/private/x"), 0, "robots.txt forbids it");
+    assert_eq!(site.count("/robots.txt"), 1, "it is kept for a day");
+    let skipped = "SELECT count(*) FROM skipped WHERE job = 'two' AND reason = 'robots'";
+    assert_eq!(place.number(skipped), 1);
+    place.check_invariants();
+}
+
+#[test]
+fn input_on_a_new_host_goes_out_with_the_headers_of_its_running_job() {
+    let mut long = Site::builder().latency(Duration::from_millis(20));
+    let paths: Vec<String> = (0..150).map(|n| format!("/{n}")).collect();
+    for path in &paths {
+        long = long.page(path, Reply::html("page", [""; 0]));
+    }
+    let (long, late) = (
+        long.start(),
+        Site::builder()
+            .page("/late", Reply::html("late", [""; 0]))
+            .start(),
+    );
+    let place = Place::new();
+    let mut urls: Vec<String> = paths.iter().map(|path| long.url(path)).collect();
+    let job = |urls: &[String]| {
+        format!(
+            "neap = 1\nname = \"list\"\n[input]\nurls = {urls:?}\n[limits]\nper_host = 2\n\
+             [identity.headers]\nx-shop = \"seven\"\n"
+        )
+    };
+    place.write("list.toml", &job(&urls));
+    let run = place.start(&["run", "list.toml"]);
+    long.wait_answered(10, PATIENCE).unwrap();
+    urls.push(late.url("/late"));
+    place.write("list.toml", &job(&urls));
+    place.neap(&["submit", "list.toml"]).expect(0);
+    run.wait().expect(0);
+    assert_eq!(place.results().len(), 151);
+    for (site, path) in [(&long, "/7"), (&late, "/late")] {
+        let log = site.log();
+        let asked = log.iter().find(|asked| asked.is_for(path)).unwrap();
+        assert_eq!(asked.header("x-shop"), Some("seven"), "{path}");
+    }
+    place.check_invariants();
+}
+
+#[test]
+fn a_host_that_is_given_up_fails_nothing_of_a_round_that_was_replaced() {
+    let site = slow(&Tree::new(400, 4, 400));
+    let place = Place::new();
+    let more = "[limits]\nper_host = 2\n[adaptive]\ngive_up_after = \"1s\"\n\
+                [retry]\nattempts = 100\nbase = \"50ms\"\nmax = \"100ms\"\n";
+    place.write("site.toml", &site_job(&site.url("/"), more));
+    place.neap(&["submit", "site.toml"]).expect(0);
+    let run = place.start(&["resume"]);
+    site.wait_answered(10, PATIENCE).unwrap();
+    place.neap(&["submit", "site.toml", "--fresh"]).expect(0);
+    wait_until("a page of the new round", || {
+        place.number("SELECT count(*) FROM results WHERE round = 2 AND state = 'done'") > 0
+    });
+    site.outage_now(Reply::status(502));
+    run.wait().expect(0);
+    let given_up = |round| {
+        let of = "SELECT count(*) FROM failures WHERE cause = 'host_given_up' AND round =";
+        place.number(&format!("{of} {round}"))
+    };
+    assert!(given_up(2) > 0);
+    assert_eq!(given_up(1), 0, "nobody works on that round any more");
+    assert!(place.number("SELECT ready FROM jobs WHERE round = 1") > 0);
+    place.check_invariants();
+}
+
+#[test]
+fn a_condition_that_waits_for_a_value_is_refused() {
+    let place = Place::new();
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["submit", "site.toml"]).expect(0);
+    for command in [
+        vec!["skip", "site", "--where", "url = ?"],
+        vec!["retry", "site", "--where", ":cause"],
+        vec!["export", "results", "--where", "?1"],
+        vec!["query", "SELECT @x"],
+    ] {
+        let said = place.neap(&command).expect(2).err;
+        assert!(
+            said.contains("a value that nobody gives"),
+            "{command:?}: {said}"
+        );
+    }
+    let said = place
+        .neap(&["skip", "site", "--where", "url <> '?'"])
+        .expect(0)
+        .err;
+    assert!(said.contains("1 request skipped"), "{said}");
+    let said = place.neap(&["resume", "site"]).expect(0).err;
+    assert!(said.contains("nothing to resume"), "{said}");
 }

@@ -68,6 +68,8 @@ pub(crate) struct JobContext {
     pub(crate) job: Job,
     pub(crate) scope: Scope,
     pub(crate) fetcher: Fetcher,
+    /// The hosts that its own headers are sent to; empty if it has none.
+    header_hosts: BTreeSet<Host>,
     /// The name that robots files are read for.
     pub(crate) product_token: String,
 }
@@ -90,11 +92,16 @@ impl JobContext {
             ..
         } = run;
         let headers = headers(&job, lookup)?;
+        let header_hosts = if headers.is_empty() {
+            BTreeSet::new()
+        } else {
+            input_hosts
+        };
         let settings = FetchSettings {
             request: job.request.clone(),
             user_agent: job.identity.user_agent.clone(),
             headers,
-            header_hosts: input_hosts,
+            header_hosts: header_hosts.clone(),
             concurrency: job.limits.concurrency as usize,
             extra_roots: Vec::new(),
         };
@@ -102,9 +109,20 @@ impl JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots),
             fetcher: Fetcher::new(&settings, Arc::clone(memory))?,
+            header_hosts,
             product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
             job,
         })
+    }
+
+    /// Whether it goes on as it is with these roots of its scope and these hosts of its input.
+    pub(crate) fn fits(
+        &self,
+        scope_roots: &BTreeSet<String>,
+        input_hosts: &BTreeSet<Host>,
+    ) -> bool {
+        let has_headers = !self.job.identity.headers.is_empty();
+        self.scope.roots() == scope_roots && (!has_headers || self.header_hosts == *input_hosts)
     }
 
     /// Whether robots files hold for this job.

@@ -91,7 +91,7 @@ impl Pump {
     /// Gives a host up: every open request to it fails for that reason.
     pub(super) async fn fail_host(&mut self, host: HostId, cause: String) -> Result<(), RunError> {
         warn!(host = self.name(host), cause, "host given up");
-        let jobs = self.unpaused();
+        let jobs = self.worked_on();
         self.send(Command::FailHost { host, jobs, cause }).await
     }
 

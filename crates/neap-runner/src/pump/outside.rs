@@ -63,14 +63,14 @@ impl Pump {
     }
 
     /// Takes up a job that was submitted or continued while the run goes on, or a job of its own with the scope
-    /// that it has now; its limits stay as they are until the next run. One that cannot be run is left for
+    /// and the hosts of its input that it has now; its limits stay as they are until the next run. One that cannot be run is left for
     /// another run, which says why.
     pub(super) async fn take_up(&mut self, found: FoundJob) -> Result<(), RunError> {
         let FoundJob { row, input_hosts } = found;
         let (id, name) = (row.job_id, row.name.clone());
         let known = self.jobs.get(&id);
         let is_known = known.is_some();
-        if known.is_some_and(|context| *context.scope.roots() == row.scope_roots) {
+        if known.is_some_and(|context| context.fits(&row.scope_roots, &input_hosts)) {
             return Ok(());
         }
         let (pages, concurrency) = (row.counts.pages, row.spec.limits.concurrency);
@@ -102,10 +102,11 @@ impl Pump {
         self.send(Command::OpenJob(id)).await
     }
 
-    /// The jobs that are worked on, those that are paused left out.
-    pub(super) fn unpaused(&self) -> Vec<JobId> {
+    /// The jobs that are worked on: not those that are paused, at their end, or replaced by a new round.
+    pub(super) fn worked_on(&self) -> Vec<JobId> {
+        let rests = |job: &JobId| self.paused.contains(job) || self.finished.contains(job);
         let jobs = self.jobs.keys().copied();
-        jobs.filter(|job| !self.paused.contains(job)).collect()
+        jobs.filter(|job| !rests(job)).collect()
     }
 
     /// The names of paused jobs, if nothing else is left to do.

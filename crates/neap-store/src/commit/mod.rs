@@ -220,7 +220,11 @@ async fn run_single(
         }
         Command::LimitChanges(changes) => limits::keep(&changes, ledger.epoch, connection).await,
         Command::FailHost { host, jobs, cause } => {
-            ledger.sweeps.fail_host(host, jobs, cause);
+            // What others did to a job may not have come to the run's ears yet.
+            let jobs = jobs.into_iter().filter(|job| ledger.jobs.contains(job));
+            ledger
+                .sweeps
+                .fail_host(host, &jobs.collect::<Vec<_>>(), cause);
             sweeps::go_on(&mut ledger.sweeps, connection, changes).await
         }
         Command::SkipRest { job, reason } => {

@@ -54,8 +54,8 @@ impl Sweeps {
     }
 
     /// Fails the open requests of a host.
-    pub(super) fn fail_host(&mut self, host: HostId, jobs: Vec<JobId>, cause: String) {
-        self.push(End::Failed { host, cause }, host.0..=host.0, &jobs);
+    pub(super) fn fail_host(&mut self, host: HostId, jobs: &[JobId], cause: String) {
+        self.push(End::Failed { host, cause }, host.0..=host.0, jobs);
     }
 
     /// Skips the open requests of a job.
