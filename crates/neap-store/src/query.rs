@@ -201,8 +201,33 @@ fn value(raw: SqliteValueRef<'_>) -> Value {
     }
 }
 
-/// Refuses what is not one statement that reads.
+/// Refuses what is not one statement that reads, or waits for values that nobody gives it.
 pub(crate) fn check(sql: &str) -> Result<(), StoreError> {
+    check_statement(sql)?;
+    check_parameters(sql)
+}
+
+/// Refuses parameters (<https://sqlite.org/lang_expr.html#parameters>): what is not bound is NULL, so that a
+/// condition with one silently finds nothing.
+pub(crate) fn check_parameters(sql: &str) -> Result<(), StoreError> {
+    let code = without_comments(sql);
+    let mut before = ' ';
+    for c in code.chars() {
+        // A name may go on with a dollar sign, and with anything beyond ASCII.
+        let is_in_name =
+            before.is_ascii_alphanumeric() || matches!(before, '_' | '$') || !before.is_ascii();
+        if matches!(c, '?' | ':' | '@') || (c == '$' && !is_in_name) {
+            return Err(StoreError::Refused(format!(
+                "`{c}` outside of quotes stands for a value that nobody gives; text goes into single quotes"
+            )));
+        }
+        before = c;
+    }
+    Ok(())
+}
+
+/// Refuses what is not one statement that reads.
+pub(crate) fn check_statement(sql: &str) -> Result<(), StoreError> {
     let refuse = |why: String| Err(StoreError::Refused(why));
     let code = without_comments(sql);
     let first: String = code
@@ -273,6 +298,13 @@ mod tests {
             ("/* SELECT */ DELETE FROM jobs", false),
             ("", false),
             ("--", false),
+            ("SELECT url FROM results WHERE url = ?", false),
+            ("SELECT ?1, 1", false),
+            ("SELECT :name", false),
+            ("SELECT @name", false),
+            ("SELECT 1+$name", false),
+            ("SELECT '?' AS \"a:b\", [@], a$b -- ?", true),
+            ("SELECT input ->> '$.sku?' FROM results", true),
         ] {
             assert_eq!(check(sql).is_ok(), is_taken, "{sql}");
         }

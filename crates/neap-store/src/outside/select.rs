@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use neap_core::RequestId;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::query::{bad_query, check};
+use crate::query::{bad_query, check_parameters, check_statement};
 use crate::{JobRow, Reader, StoreError};
 
 /// What requests are chosen by; all that is given must hold.
@@ -57,7 +57,8 @@ impl Reader {
         chosen: &Chosen,
     ) -> Result<Vec<RequestId>, StoreError> {
         let (sql, values) = text(view, chosen);
-        check(&sql)?;
+        check_statement(&sql)?;
+        check_parameters(chosen.condition.as_deref().unwrap_or_default())?;
         let mut query = sqlx::query(AssertSqlSafe(sql))
             .persistent(false)
             .bind(job.name.clone())
