@@ -59,7 +59,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Reads on to the end of the line.
-pub(super) fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
+fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffered = reader.fill_buf()?;
         let (taken, is_end) = match buffered.iter().position(|byte| *byte == b'\n') {

@@ -56,13 +56,25 @@ impl Columns {
         let Record::Whole(text, ends) = header else {
             return Err("has a first line that is too long for names of columns".to_owned());
         };
-        let mut names = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (at, field) in table::fields(text, ends).enumerate() {
             let name = std::str::from_utf8(field).map_err(|_| "is not UTF-8".to_owned())?;
-            names.push(match name.trim() {
+            let name = match name.trim() {
                 "" => format!("column_{}", at + 1),
                 name => name.to_owned(),
-            });
+            };
+            if names.contains(&name) {
+                if name == url_column {
+                    return Err(format!(
+                        "has two columns `{}` (`input.url_column`), and nobody knows which is meant",
+                        quoted(url_column)
+                    ));
+                }
+                // What stands beside a URL is an object: nothing may take the place of another.
+                names.push(unlike(&names, &name, at + 1));
+            } else {
+                names.push(name);
+            }
         }
         let url = names.iter().position(|name| name == url_column);
         let found: Vec<_> = names.iter().take(20).map(|name| quoted(name)).collect();
@@ -75,6 +87,13 @@ impl Columns {
         })?;
         Ok(Columns { names, url })
     }
+}
+
+/// A name for a column whose own is taken: with its number, `sku_3`, or the next one that is free.
+fn unlike(names: &[String], name: &str, number: usize) -> String {
+    let numbered = (number..).map(|number| format!("{name}_{number}"));
+    let mut free = numbered.filter(|name| !names.contains(name));
+    free.next().expect("there are more numbers than columns")
 }
 
 /// A record of a table.

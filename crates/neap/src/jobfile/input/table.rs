@@ -8,8 +8,6 @@ use std::io::{self, BufRead};
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::lines::skip_line;
-
 /// Longest record, in bytes without its quotes: a URL and what may be kept beside it, several times.
 pub(super) const MAX_RECORD_BYTES: usize = 64 << 10;
 /// Most columns.
@@ -74,6 +72,28 @@ impl<R: BufRead> Table<R> {
                 ReadRecordResult::End => return Ok(None),
             }
         }
+    }
+}
+
+/// Reads on to the end of the line: `\n`, `\r\n` or `\r`.
+fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    loop {
+        let buffered = reader.fill_buf()?;
+        let Some(at) = buffered.iter().position(is_end) else {
+            let all = buffered.len();
+            reader.consume(all);
+            if all == 0 {
+                return Ok(());
+            }
+            continue;
+        };
+        let has_return = buffered[at] == b'\r';
+        reader.consume(at + 1);
+        if has_return && reader.fill_buf()?.first() == Some(&b'\n') {
+            reader.consume(1);
+        }
+        return Ok(());
     }
 }
 

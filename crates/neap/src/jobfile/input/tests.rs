@@ -111,6 +111,41 @@ fn a_line_of_the_greatest_length_is_read_whole() {
 }
 
 #[test]
+fn a_record_that_is_too_long_takes_nothing_with_it_however_lines_end() {
+    let long = "x".repeat(MAX_RECORD_BYTES + 1);
+    for end in ["\n", "\r\n", "\r"] {
+        let rows = [
+            "sku,url",
+            "1,http://a.example/1",
+            &long,
+            "2,http://a.example/2",
+        ];
+        let text = rows.map(|row| format!("{row}{end}")).concat();
+        let (_dir, job) = job("[]", &[("list.csv", text.as_bytes())]);
+        let mut input = job.input_rows(Known::default(), false).unwrap();
+        let expected = ["http://a.example/1", "http://a.example/2"];
+        assert_eq!(urls(&mut input), expected, "{end:?}");
+        assert_eq!(input.malformed(), 1, "{end:?}");
+    }
+}
+
+#[test]
+fn columns_of_one_name_are_kept_apart() {
+    let text = b"sku,url,sku,sku_4,sku,\n1,http://a.example/,2,3,4,5\n";
+    let (_dir, one) = job("[]", &[("list.csv", text)]);
+    let row = one.input_rows(Known::default(), false).unwrap().next();
+    let fields: serde_json::Value =
+        serde_json::from_str(&row.unwrap().unwrap().fields.unwrap()).unwrap();
+    let expected =
+        serde_json::json!({"sku": "1", "sku_3": "2", "sku_4": "3", "sku_5": "4", "column_6": "5"});
+    assert_eq!(fields, expected);
+    let (_dir, two) = job("[]", &[("list.csv", b"url,url\na,b\n")]);
+    let error = two.input_rows(Known::default(), false).unwrap().next();
+    let told = shown(&error.unwrap().unwrap_err());
+    assert!(told.contains("has two columns `url`"), "{told}");
+}
+
+#[test]
 fn a_missing_file_is_shown_in_the_line_that_names_it() {
     let (dir, job) = job("[]", &[("list.txt", b""), ("gone.txt", b"")]);
     fs::remove_file(dir.path().join("gone.txt")).unwrap();
