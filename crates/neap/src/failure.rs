@@ -151,8 +151,8 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
         E::Corrupt { .. } => (
             exit::ERROR,
             Some(
-                "keep a copy of it; `sqlite3 FILE .recover` saves the rows that can be read, and \
-                 the bodies in the segment files are whole",
+                "keep a copy of it; `sqlite3 FILE .recover` saves the rows that can be read. The bodies are \
+                 in files of their own, in the `.segments` directory beside it",
             ),
         ),
         E::Busy { .. } => (

@@ -33,11 +33,15 @@ pub(crate) async fn resume(
     };
     let (Jobs::These(rows) | Jobs::All(rows)) = &jobs;
     if rows.is_empty() {
-        let what = name.unwrap_or_else(|| "every job".to_owned());
-        say!(
-            "nothing to resume: {what} in {} is finished or paused",
-            store.path().display()
-        );
+        let why = match &name {
+            None => "no job is open and not paused".to_owned(),
+            Some(name) => {
+                let row = store.latest_round(name).await?;
+                let state = row.map_or("not there", |row| row.state.as_str());
+                format!("{name} is {state}")
+            }
+        };
+        say!("nothing to resume in {}: {why}", store.path().display());
         return Ok(exit::DONE);
     }
     crawl(global, &store, lock, jobs, bounds, signals).await

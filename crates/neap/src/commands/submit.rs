@@ -8,6 +8,7 @@ use std::path::Path;
 
 use neap_store::{InputRow, Intake, JobRow, JobState, Store, Submitted};
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::pause::liveness;
 use super::place::{created, store_of};
@@ -183,7 +184,10 @@ impl Pouring<'_> {
                 tokio::select! {
                     // A second signal is in a hurry; the next who submits or runs clears away what is left.
                     exit = signals.next() => std::process::exit(i32::from(exit.code)),
-                    discarded = intake.discard() => discarded?,
+                    discarded = intake.discard() => if let Err(error) = discarded {
+                        // People are told what went wrong first; what is left over is no job.
+                        warn!(%error, "what was submitted so far stays until the next submission");
+                    },
                 }
                 Err(failure)
             }
