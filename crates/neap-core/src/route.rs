@@ -40,6 +40,10 @@ pub struct Route {
     /// The first bytes of what came in place of the protocol that was due: of an answer to CONNECT or
     /// of a TLS handshake; at most 64.
     pub garbage: Option<Bytes>,
+    /// Whether the other side broke the connection by a reset, rather than closing it in order.
+    pub was_reset: bool,
+    /// The header of an answer whose body failed, at most 300 KiB.
+    pub begun: Option<Box<HeaderMap>>,
     /// The answer's reason phrase, where it is not the standard one. HTTP/2 has none.
     pub reason: Option<String>,
 }

@@ -92,6 +92,15 @@ pub(crate) fn alert(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
+/// Whether the other side reset the connection.
+pub(crate) fn was_reset(error: &(dyn Error + 'static)) -> bool {
+    let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    causes(error).any(|cause| match cause.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io().is_some_and(is_reset),
+        None => cause.downcast_ref().is_some_and(is_reset),
+    })
+}
+
 /// `UnknownCA` as `unknown_ca`.
 fn snake_case(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
@@ -373,6 +382,13 @@ mod tests {
                 "{error:?} having reached {reached:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_reset_is_told_from_an_orderly_end() {
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert!(was_reset(&io::Error::other(reset)));
+        assert!(!was_reset(&io::Error::from(io::ErrorKind::UnexpectedEof)));
     }
 
     #[test]

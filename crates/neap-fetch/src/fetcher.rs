@@ -211,9 +211,17 @@ impl Inner {
         let version = response.version();
         let address = response.address();
         let headers = response.headers().clone();
-        let body = Reader::new(response, &self.request, limit, phases, &self.memory)?
-            .read()
-            .await?;
+        let read = match Reader::new(response, &self.request, limit, phases, &self.memory) {
+            Ok(reader) => reader.read().await,
+            Err(failure) => Err(failure),
+        };
+        let body = match read {
+            Ok(body) => body,
+            Err(failure) => {
+                phases.note_begun(headers);
+                return Err(failure);
+            }
+        };
         let answer = Answer {
             status,
             version,

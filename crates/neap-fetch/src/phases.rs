@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use hyper_util::client::legacy::connect::CaptureConnection;
 use neap_core::exchange::Timings;
 use neap_core::route::{Certificate, Route};
@@ -44,6 +44,9 @@ struct Noted {
     /// The connection through a proxy that the request was sent on.
     connection: Option<CaptureConnection>,
     tls_alert: Option<String>,
+    was_reset: bool,
+    /// The header of an answer whose body failed.
+    begun: Option<HeaderMap>,
     reason: Option<String>,
     /// Time spent waiting for memory, which is not the host's.
     waited_for_memory: Duration,
@@ -101,6 +104,7 @@ impl Phases {
         noted.route = None;
         noted.connection = None;
         noted.tls_alert = None;
+        noted.was_reset = false;
     }
 
     /// Whether a connection was begun for this exchange.
@@ -137,6 +141,7 @@ impl Phases {
         let error = error.as_error();
         let mut noted = self.lock();
         noted.tls_alert = failure::alert(error);
+        noted.was_reset = failure::was_reset(error);
         if let Some(broken) = failure::broken(error) {
             noted.route = Some((*broken.route).clone());
         }
@@ -144,6 +149,21 @@ impl Phases {
 
     pub(crate) fn tls_alert(&self) -> Option<String> {
         self.lock().tls_alert.clone()
+    }
+
+    /// Whether the last error was a reset by the other side.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.lock().was_reset
+    }
+
+    /// Notes the header of an answer whose body failed.
+    pub(crate) fn note_begun(&self, headers: HeaderMap) {
+        self.lock().begun = Some(headers);
+    }
+
+    /// Takes that header.
+    pub(crate) fn take_begun(&self) -> Option<HeaderMap> {
+        self.lock().begun.take()
     }
 
     /// Notes the reason phrase of the answer.

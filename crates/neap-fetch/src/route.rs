@@ -27,6 +27,8 @@ pub(crate) fn of(
     if route.tls_alert.is_none() {
         route.tls_alert = phases.tls_alert();
     }
+    route.was_reset |= phases.was_reset();
+    route.begun = phases.take_begun().map(Box::new);
     route.reason = phases.reason();
     route
 }

@@ -13,7 +13,7 @@ impl From<&Exchange> for Evidence {
         let (answer, body, broken) = match &exchange.result {
             Ok(answer) => (Some(whole(answer, route)), length(&answer.body), None),
             Err(failure) => (
-                begun(failure),
+                begun(failure, route),
                 Body::default(),
                 Some(broken(failure, route)),
             ),
@@ -48,11 +48,13 @@ fn whole(answer: &Answer, route: &Route) -> Reply {
     }
 }
 
-/// An answer of which only the head is known, since its body failed.
-fn begun(failure: &Failure) -> Option<Reply> {
+/// An answer of which only the header is known, since its body failed.
+fn begun(failure: &Failure, route: &Route) -> Option<Reply> {
     Some(Reply {
         status: Some(failure.status?),
-        ..Reply::default()
+        reason: route.reason.clone(),
+        headers: route.begun.as_deref().map(Fields::from),
+        body: String::new(),
     })
 }
 
@@ -94,6 +96,10 @@ fn prefix(body: &[u8]) -> String {
 }
 
 fn broken(failure: &Failure, route: &Route) -> Break {
+    let closed = match route.was_reset {
+        true => Manner::Reset,
+        false => Manner::Closed,
+    };
     let (phase, manner) = match failure.kind {
         FailureKind::DnsNotFound | FailureKind::Dns => (Phase::Dns, Manner::NoName),
         FailureKind::ConnectRefused => (Phase::Connect, Manner::Refused),
@@ -102,8 +108,8 @@ fn broken(failure: &Failure, route: &Route) -> Break {
         FailureKind::Tls if route.tls_alert.is_some() => (Phase::Tls, Manner::Alert),
         FailureKind::Tls => (Phase::Tls, Manner::Other),
         FailureKind::Timeout(stage) => (timed_out(stage, route), Manner::Timeout),
-        FailureKind::Reset if failure.status.is_some() => (Phase::Body, Manner::Closed),
-        FailureKind::Reset => (Phase::Header, Manner::Closed),
+        FailureKind::Reset if failure.status.is_some() => (Phase::Body, closed),
+        FailureKind::Reset => (Phase::Header, closed),
         FailureKind::Protocol if failure.status.is_some() => (Phase::Body, Manner::Protocol),
         FailureKind::Protocol => (Phase::Header, Manner::NotHttp),
         FailureKind::Decode => (Phase::Body, Manner::Protocol),
@@ -113,12 +119,12 @@ fn broken(failure: &Failure, route: &Route) -> Break {
         FailureKind::ProxyConnect => (Phase::Connect, Manner::Refused),
         FailureKind::ProxyTls => (Phase::ProxyTls, Manner::Other),
         FailureKind::ProxyTimeout => (Phase::Open, Manner::Timeout),
-        FailureKind::ProxyClosed => (Phase::Open, Manner::Closed),
+        FailureKind::ProxyClosed => (Phase::Open, closed),
         FailureKind::ProxyProtocol => (Phase::Open, Manner::NotHttp),
         FailureKind::ProxyRefused | FailureKind::ProxyAuth | FailureKind::Socks => {
             (Phase::Open, Manner::Other)
         }
-        FailureKind::TunnelClosed => (Phase::Tls, Manner::Closed),
+        FailureKind::TunnelClosed => (Phase::Tls, closed),
         FailureKind::TunnelTimeout => (Phase::Tls, Manner::Timeout),
         FailureKind::Internal => (route.reached, Manner::Own),
     };

@@ -2,10 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use bytes::Bytes;
 use neap_core::exchange::FailureKind;
 use neap_core::route::Route;
+
+use crate::failure;
 
 /// Bytes that are kept of what is not the protocol that was due.
 pub(crate) const GARBAGE_BYTES: usize = 64;
@@ -35,6 +38,8 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
     /// What came instead of the protocol that was due.
     pub(crate) garbage: Option<Bytes>,
+    /// Whether it was a reset.
+    pub(crate) was_reset: bool,
 }
 
 impl Fault {
@@ -43,6 +48,7 @@ impl Fault {
             kind,
             detail: detail.into(),
             garbage: None,
+            was_reset: false,
         }
     }
 
@@ -52,5 +58,11 @@ impl Fault {
             garbage: (!kept.is_empty()).then(|| Bytes::copy_from_slice(kept)),
             ..Fault::new(kind, detail)
         }
+    }
+
+    /// The same, after an error of the system.
+    pub(crate) fn after(self, error: Option<&io::Error>) -> Fault {
+        let was_reset = error.is_some_and(|error| failure::was_reset(error));
+        Fault { was_reset, ..self }
     }
 }

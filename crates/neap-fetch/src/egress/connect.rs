@@ -4,6 +4,7 @@
 //! status, reason, header and the beginning of the body, all of it within bounds, since nobody knows
 //! whose proxy that is.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -89,12 +90,15 @@ struct Answer {
 
 /// Sends the request and reads until the end of the header; what follows it stays in `read`.
 async fn header(wire: &mut Wire, request: &[u8], read: &mut BytesMut) -> Result<Answer, Fault> {
-    let closed = |error: &str, read: &[u8]| {
-        let detail = match read.is_empty() {
-            true => format!("the proxy closed the connection instead of answering CONNECT{error}"),
-            false => format!("the proxy closed the connection in its answer to CONNECT{error}"),
+    let closed = |error: Option<&io::Error>, read: &[u8]| {
+        let place = if read.is_empty() {
+            "instead of answering CONNECT"
+        } else {
+            "in its answer to CONNECT"
         };
-        Fault::garbage(FailureKind::ProxyClosed, detail, read)
+        let why = error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let detail = format!("the proxy closed the connection {place}{why}");
+        Fault::garbage(FailureKind::ProxyClosed, detail, read).after(error)
     };
     // A proxy may answer without having read to the end, and close: so the answer is read anyway.
     let sent = async {
@@ -116,12 +120,9 @@ async fn header(wire: &mut Wire, request: &[u8], read: &mut BytesMut) -> Result<
             return Err(Fault::garbage(FailureKind::ProxyProtocol, detail, read));
         }
         match (&mut *wire).take(room as u64).read_buf(read).await {
-            Ok(0) => {
-                let error = sent.as_ref().err().map(|error| format!(" ({error})"));
-                return Err(closed(&error.unwrap_or_default(), read));
-            }
+            Ok(0) => return Err(closed(sent.as_ref().err(), read)),
             Ok(came) => room -= came,
-            Err(error) => return Err(closed(&format!(" ({error})"), read)),
+            Err(error) => return Err(closed(Some(&error), read)),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Service<Uri> for Connector {
                 }
                 Err(fault) => {
                     let mut route = making.route;
+                    route.was_reset = fault.was_reset;
                     let scrubbed = |bytes| match &proxy.credentials {
                         Some(credentials) => scrub::bytes(bytes, credentials),
                         None => bytes,
@@ -223,11 +224,10 @@ impl Making<'_> {
             Err(shaken) => {
                 let detail = format!("TLS with the proxy failed: {}", shaken.detail());
                 self.route.tls_alert = shaken.alert();
-                Err(Fault::garbage(
-                    FailureKind::ProxyTls,
-                    detail,
-                    shaken.garbage(),
-                ))
+                Err(
+                    Fault::garbage(FailureKind::ProxyTls, detail, shaken.garbage())
+                        .after(shaken.error.as_ref()),
+                )
             }
         }
     }
@@ -334,11 +334,8 @@ impl Making<'_> {
             Err(shaken) => {
                 self.route.tls_alert = shaken.alert();
                 self.route.certificate = phases::noted_certificate();
-                Err(Fault::garbage(
-                    shaken.kind(),
-                    shaken.detail(),
-                    shaken.garbage(),
-                ))
+                let fault = Fault::garbage(shaken.kind(), shaken.detail(), shaken.garbage());
+                Err(fault.after(shaken.error.as_ref()))
             }
         }
     }

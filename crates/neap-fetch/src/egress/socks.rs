@@ -165,7 +165,7 @@ fn closed(error: io::Error) -> Fault {
         true => "the SOCKS5 proxy closed the connection instead of answering".to_owned(),
         false => format!("the SOCKS5 proxy broke the connection ({error})"),
     };
-    Fault::new(FailureKind::ProxyClosed, detail)
+    Fault::new(FailureKind::ProxyClosed, detail).after(Some(&error))
 }
 
 fn expect(is_right: bool, bytes: &[u8]) -> Result<(), Fault> {

@@ -138,6 +138,12 @@ async fn a_relaying_proxy_that_fails_after_the_request() {
             None => Phase::Header,
         };
         assert_eq!(route.reached, reached, "{manner:?}");
+        assert_eq!(route.was_reset, manner == Manner::Reset, "{manner:?}");
+        assert_eq!(
+            route.begun.is_some(),
+            failure.status.is_some(),
+            "{manner:?}"
+        );
     }
 }
 

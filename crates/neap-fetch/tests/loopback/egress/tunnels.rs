@@ -201,6 +201,8 @@ async fn each_phase_of_a_tunnel_fails_by_a_name_of_its_own() {
             "{manner:?}: {failure}"
         );
         assert_eq!(route.way, Way::Tunnel);
+        let was_reset = matches!(manner, Manner::Reset | Manner::OpenAndReset);
+        assert_eq!(route.was_reset, was_reset, "{manner:?}: {failure}");
         let opened = (phase == Phase::Tls).then_some(200);
         assert_eq!(route.tunnel_status, opened, "{manner:?}");
         let has_garbage = route.garbage.as_deref() == Some(&garbage[..]);
