@@ -178,6 +178,9 @@ pub(crate) fn check_warc(place: &Place) {
     }
     for entry in std::fs::read_dir(place.path("neap.segments")).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "gz") {
+            continue;
+        }
         let output = std::process::Command::new("python3")
             .args(["-m", "warcio.cli", "check", "-v"])
             .arg(&path)

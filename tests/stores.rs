@@ -159,6 +159,9 @@ fn no_export_and_no_picture_takes_the_place_of_a_store() {
 fn an_empty_file_is_filled_by_a_run_and_by_nothing_else() {
     let place = crawled();
     place.write("neap.db", "");
+    let said = ["neap.segments holds the bodies", "--db"];
+    refused(&place, &[&["submit", "site.toml"]], 1, &said);
+    std::fs::remove_dir_all(place.path("neap.segments")).unwrap();
     let said = ["neap.db", "is empty", "neap run FILE"];
     refused(&place, &READING, 2, &said);
     refused(&place, &[&["resume"]], 2, &said);

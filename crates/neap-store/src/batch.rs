@@ -286,7 +286,7 @@ pub enum Event {
     Leased {
         /// These are in flight now.
         leased: Vec<RequestId>,
-        /// These are not: they were not ready any more.
+        /// These are not: they were not ready any more, or their job may not be asked for.
         refused: Vec<RequestId>,
     },
     /// An attempt is recorded.

@@ -45,7 +45,7 @@ pub(crate) struct Checkpointer {
 enum State {
     Idle(SqliteConnection),
     Busy(JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>),
-    /// A checkpoint failed, and with it the run.
+    /// While it changes, and for good if that fails, with which the run fails.
     Gone,
 }
 
@@ -155,7 +155,8 @@ impl Checkpointer {
         match self.state {
             State::Busy(job) => match job.await {
                 Ok((_, Err(error))) => Err(error),
-                Ok((_, Ok(_))) | Err(_) => Ok(()),
+                Ok((_, Ok(_))) => Ok(()),
+                Err(_) => Err(sqlx::Error::WorkerCrashed),
             },
             State::Idle(_) | State::Gone => Ok(()),
         }
@@ -165,9 +166,8 @@ impl Checkpointer {
         &mut self,
         job: JoinHandle<(SqliteConnection, Result<Progress, sqlx::Error>)>,
     ) -> Result<State, sqlx::Error> {
-        let Ok((mut connection, beside)) = job.await else {
-            return Ok(State::Gone);
-        };
+        // It can only have panicked: nobody calls it off, and what it was at is not known.
+        let (mut connection, beside) = job.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
         beside?;
         // What was written meanwhile is not in it yet, and the log starts over only when all of it is. That
         // little is done now, while nobody writes.
@@ -276,6 +276,29 @@ pub(crate) async fn close(mut connection: SqliteConnection) -> Result<(), sqlx::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_checkpoint_that_panics_ends_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, crate::Access::Create).await.unwrap();
+        for stops in [true, false] {
+            let made = Checkpointer::new(&store, 1 << 20, 1, Duration::from_secs(60)).await;
+            let mut checkpointer = made.unwrap();
+            let job = tokio::spawn(async { panic!("as a fault in it does") });
+            checkpointer.state = State::Busy(job);
+            let ended = if stops {
+                checkpointer.stop().await
+            } else {
+                let State::Busy(job) = std::mem::replace(&mut checkpointer.state, State::Gone)
+                else {
+                    unreachable!("it was just put there")
+                };
+                checkpointer.finish(job).await.map(drop)
+            };
+            assert!(ended.is_err(), "{stops}");
+        }
+    }
 
     #[test]
     fn the_log_is_measured_once_for_as_many_commands_as_a_batch_can_hold() {

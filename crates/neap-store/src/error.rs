@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::JobState;
+
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -74,6 +76,20 @@ pub enum StoreError {
         /// The oldest version that will do.
         needed: &'static str,
     },
+    /// A log lies beside the name that a new database was to get; it would be taken for a part of that one.
+    #[error("{} holds what was written last to a store that was at {}", log.display(), path.display())]
+    Leftover {
+        /// The name.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The segment files beside a store are those of another one; none of them was touched.
+    #[error("{} holds the bodies of another store", directory.display())]
+    OtherSegments {
+        /// Their directory.
+        directory: PathBuf,
+    },
     /// Another run works on the store.
     #[error("{} is in use by another run ({holder})", path.display())]
     Held {
@@ -89,6 +105,18 @@ pub enum StoreError {
         epoch: i64,
         /// The newest epoch.
         newest: i64,
+    },
+    /// A job to which something was to be added is over for good.
+    #[error(
+        "round {round} of {name} was {} meanwhile; nothing more of it is asked for", state.as_str()
+    )]
+    JobOver {
+        /// The job.
+        name: String,
+        /// Its round.
+        round: u32,
+        /// Whether it was cancelled or replaced.
+        state: JobState,
     },
     /// A stored body cannot be read.
     #[error("the body cannot be read from {}: {what}", path.display())]

@@ -19,12 +19,16 @@ mod lock;
 mod migrate;
 mod open;
 mod outside;
+mod ownership;
+mod place;
 mod query;
 mod reader;
 mod recover;
 pub mod segments;
 mod story;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 mod values;
 mod writer;

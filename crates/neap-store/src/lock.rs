@@ -4,7 +4,7 @@
 //! it dies; what is written in the file is for people.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use neap_core::UnixMs;
@@ -79,6 +79,16 @@ pub(crate) async fn take(path: &Path) -> Result<RunLock, StoreError> {
         }),
         Err(TryLockError::Error(error)) => Err(io()(error)),
     }
+}
+
+/// Whether a run, or a command that keeps runs away, holds the lock of the store at `path`.
+pub(crate) fn is_held(path: &Path) -> bool {
+    let file = match File::open(beside(path, ".lock")) {
+        Ok(file) => file,
+        Err(error) => return error.kind() != ErrorKind::NotFound,
+    };
+    // Shared, so that those who ask do not see each other; who cannot know, takes care.
+    file.try_lock_shared().is_err()
 }
 
 impl RunLock {

@@ -17,14 +17,16 @@ use crate::checkpoint::truncate;
 use crate::fingerprint::Fingerprinter;
 use crate::lock::take;
 use crate::migrate::{APPLICATION_ID, KNOWN_VERSION, MIGRATIONS, migrate, version};
+use crate::ownership::refuse_segments;
+use crate::place::{clear_log, place_new, refuse_log};
 use crate::values::PREPARED_STATEMENTS;
 
 /// The oldest SQLite that is used: earlier ones can damage a database when a write-ahead log is reset
 /// while another connection reads (<https://sqlite.org/wal.html#walresetbug>).
 pub const OLDEST_SQLITE: &str = "3.51.3";
 
-/// How long a connection waits for another one that writes. A million URLs are submitted in one
-/// transaction, which takes some ten seconds; a run must outlast that.
+/// How long a connection waits for another one that writes. The longest transaction is that of a submission
+/// without a run, some 32,768 rows on as many pages: seconds on a slow disk. A migration may take longer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether a store is created where there is none.
@@ -179,6 +181,9 @@ pub(crate) fn inspect(path: &Path) -> Result<(), StoreError> {
 
 /// Builds a store under another name and gives it its own once it is complete.
 async fn create(path: &Path) -> Result<(), StoreError> {
+    // Before anything is written: what is not the new store's own is told at once.
+    refuse_log(path)?;
+    refuse_segments(path)?;
     let draft = beside(path, &format!(".new-{}", uuid::Uuid::new_v4().simple()));
     let sql = StoreError::sql(path);
     let built = async {
@@ -200,7 +205,7 @@ async fn create(path: &Path) -> Result<(), StoreError> {
         connection.close().await
     };
     let placed = match built.await {
-        Ok(()) => place(&draft, path).map_err(StoreError::io(path)),
+        Ok(()) => place(&draft, path).await,
         Err(error) => Err(sql(error)),
     };
     for suffix in ["", "-wal", "-shm"] {
@@ -210,21 +215,30 @@ async fn create(path: &Path) -> Result<(), StoreError> {
     placed
 }
 
-/// Gives a complete draft its name, unless another process was faster.
-fn place(draft: &Path, path: &Path) -> std::io::Result<()> {
-    std::fs::File::open(draft)?.sync_all()?;
-    let is_empty = std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
-    if is_empty {
-        std::fs::rename(draft, path)?;
-    } else {
-        match std::fs::hard_link(draft, path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-            // Not every file system has links.
-            Err(_) => std::fs::rename(draft, path)?,
-        }
+/// Gives a complete draft its name, unless another process was faster. Meanwhile nobody else does so, and no run
+/// goes on: one whose store was moved away writes to the log of that name.
+async fn place(draft: &Path, path: &Path) -> Result<(), StoreError> {
+    let io = || StoreError::io(path);
+    let is_there = || std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
+    std::fs::File::open(draft)
+        .and_then(|draft| draft.sync_all())
+        .map_err(io())?;
+    let _lock = match take(path).await {
+        Ok(lock) => lock,
+        Err(StoreError::Held { .. }) if is_there() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if is_there() {
+        return Ok(());
     }
-    sync_directory(path)
+    clear_log(path)?;
+    refuse_segments(path)?;
+    let placed = if path.exists() {
+        std::fs::rename(draft, path)
+    } else {
+        place_new(draft, path)
+    };
+    placed.and_then(|()| sync_directory(path)).map_err(io())
 }
 
 /// Makes the name of a new file as durable as its content.

@@ -7,14 +7,13 @@
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
 
 use neap_core::{Epoch, UnixMs};
 use sqlx::{Connection, Row, SqliteConnection};
 
 use crate::checkpoint::settle;
 use crate::lock::node;
-use crate::segments::directory_of;
+use crate::segments::{SegmentFile, directory_of, segment_files};
 use crate::{RunLock, Store, StoreError};
 
 /// Losses of a request that was in flight alone, after which it is given up. Alone, because a process that
@@ -80,12 +79,22 @@ impl Store {
             .await
             .map_err(sql())?;
         let mut recovered = recover_requests(&mut transaction).await.map_err(sql())?;
-        recovered.truncated_segments = self.seal_segments(&mut transaction, now).await?;
+        let beside = self.look_beside(&mut transaction).await?;
+        recovered.truncated_segments = self
+            .seal_segments(&mut transaction, now, beside.is_newer)
+            .await?;
+        if beside.is_newer {
+            tracing::warn!(
+                "the segment files are newer than the store; what it does not know of them stays"
+            );
+            keep_unknown(&mut transaction).await.map_err(sql())?;
+        }
         recovered.removed_segments = self.remove_orphans(&mut transaction).await?;
-        let epoch = insert_run(&mut transaction, now, is_for_all)
+        let epoch = insert_run(&mut transaction, now, is_for_all, beside.last_epoch)
             .await
             .map_err(sql())?;
         transaction.commit().await.map_err(sql())?;
+        self.own_segments(epoch, &mut connection).await?;
         connection.close().await.map_err(sql())?;
         self.finish_cancelled().await?;
         self.clear_drafts().await?;
@@ -97,63 +106,77 @@ impl Store {
     }
 
     /// Cuts the segments of dead runs to what is committed and seals them; how many were cut. Cutting
-    /// again after a crash in between does no harm.
+    /// again after a crash in between does no harm. What a store that `is_older` does not know of them stays.
     async fn seal_segments(
         &self,
         connection: &mut SqliteConnection,
         now: UnixMs,
+        is_older: bool,
     ) -> Result<u64, StoreError> {
         let sql = || StoreError::sql(self.path());
-        let open = sqlx::query("SELECT file, file_bytes FROM segments WHERE sealed_ms IS NULL")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(sql())?;
+        let open = sqlx::query(
+            "SELECT segment_id, file, file_bytes FROM segments WHERE sealed_ms IS NULL",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(sql())?;
         let mut truncated = 0;
         for row in open {
-            let path = directory_of(self.path()).join(row.get::<&str, _>(0));
-            let committed = row.get::<i64, _>(1).unsigned_abs();
-            let Ok(file) = OpenOptions::new().write(true).open(&path) else {
-                tracing::warn!(path = %path.display(), "a segment file is gone; its bodies are lost");
-                continue;
-            };
-            let found = file.metadata().map_err(StoreError::io(&path))?.len();
-            if found > committed {
-                file.set_len(committed).map_err(StoreError::io(&path))?;
-                file.sync_all().map_err(StoreError::io(&path))?;
-                truncated += 1;
-            } else if found < committed {
-                tracing::warn!(path = %path.display(), found, committed, "a segment file is cut short");
+            let path = directory_of(self.path()).join(row.get::<&str, _>(1));
+            let mut committed = row.get::<i64, _>(2).unsigned_abs();
+            match OpenOptions::new().write(true).open(&path) {
+                Err(_) => {
+                    tracing::warn!(path = %path.display(), "a segment file is gone; its bodies are lost");
+                }
+                Ok(file) => {
+                    let found = file.metadata().map_err(StoreError::io(&path))?.len();
+                    if found > committed && is_older {
+                        committed = found;
+                    } else if found > committed {
+                        file.set_len(committed).map_err(StoreError::io(&path))?;
+                        file.sync_all().map_err(StoreError::io(&path))?;
+                        truncated += 1;
+                    } else if found < committed {
+                        tracing::warn!(path = %path.display(), found, committed, "a segment file is cut short");
+                    }
+                }
             }
+            sqlx::query("UPDATE segments SET sealed_ms = ?, file_bytes = ? WHERE segment_id = ?")
+                .bind(now.0)
+                .bind(committed.cast_signed())
+                .bind(row.get::<i64, _>(0))
+                .execute(&mut *connection)
+                .await
+                .map_err(sql())?;
         }
-        sqlx::query("UPDATE segments SET sealed_ms = ? WHERE sealed_ms IS NULL")
-            .bind(now.0)
-            .execute(connection)
-            .await
-            .map_err(sql())?;
         Ok(truncated)
     }
 
     /// Removes segment files of runs that died before they committed anything of them; how many.
-    /// Everything else in the directory stays.
+    /// Everything else in the directory stays, as do files of runs that the store does not know, or not to
+    /// their end.
     async fn remove_orphans(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         let directory = directory_of(self.path());
-        let found = match std::fs::read_dir(&directory) {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(StoreError::io(&directory)(error)),
-        };
+        let sql = || StoreError::sql(self.path());
         let known: Vec<String> = sqlx::query_scalar("SELECT file FROM segments")
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await
-            .map_err(StoreError::sql(self.path()))?;
+            .map_err(sql())?;
+        let runs: Vec<i64> = sqlx::query_scalar(
+            "SELECT epoch FROM runs WHERE epoch > coalesce((SELECT CAST(value AS INTEGER) FROM store_meta
+               WHERE name = 'files_stay_until_epoch'), 0)",
+        )
+        .fetch_all(connection)
+        .await
+        .map_err(sql())?;
         let known: HashSet<String> = known.into_iter().collect();
+        let runs: HashSet<i64> = runs.into_iter().collect();
         let mut removed = 0;
-        for entry in found {
-            let entry = entry.map_err(StoreError::io(&directory))?;
-            let name = entry.file_name().into_string().unwrap_or_default();
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if is_file && is_segment_name(&name) && !known.contains(&name) {
-                let path = entry.path();
+        for SegmentFile { name, epoch } in
+            segment_files(&directory).map_err(StoreError::io(&directory))?
+        {
+            if runs.contains(&epoch) && !known.contains(&name) {
+                let path = directory.join(name);
                 std::fs::remove_file(&path).map_err(StoreError::io(&path))?;
                 tracing::debug!(path = %path.display(), "a segment file without a commit is removed");
                 removed += 1;
@@ -161,18 +184,6 @@ impl Store {
         }
         Ok(removed)
     }
-}
-
-/// Whether a name is one that a run gives to its segment files.
-fn is_segment_name(name: &str) -> bool {
-    let numbers = name
-        .strip_prefix("neap-")
-        .and_then(|rest| rest.strip_suffix(".warc.gz"));
-    let is_number =
-        |text: &str, digits| text.len() >= digits && text.bytes().all(|b| b.is_ascii_digit());
-    numbers
-        .and_then(|numbers| numbers.split_once('-'))
-        .is_some_and(|(epoch, file)| is_number(epoch, 6) && is_number(file, 5))
 }
 
 /// Turns what is in flight into lost attempts.
@@ -230,15 +241,30 @@ pub(crate) async fn recover_requests(
     })
 }
 
+/// Lets all files of the runs so far stay, from now on: this store saw only a part of what they wrote.
+async fn keep_unknown(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO store_meta (name, value)
+         SELECT 'files_stay_until_epoch', coalesce(max(epoch), 0) FROM runs WHERE true
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Numbers a run after every other, those included of which only files are left.
 async fn insert_run(
     connection: &mut SqliteConnection,
     now: UnixMs,
     is_for_all: bool,
+    last_epoch: i64,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "INSERT INTO runs (epoch, node, pid, started_ms, is_for_all)
-         SELECT coalesce(max(epoch), 0) + 1, ?, ?, ?, ? FROM runs RETURNING epoch",
+         SELECT max(coalesce(max(epoch), 0), ?) + 1, ?, ?, ?, ? FROM runs RETURNING epoch",
     )
+    .bind(last_epoch)
     .bind(node())
     .bind(i64::from(std::process::id()))
     .bind(now.0)

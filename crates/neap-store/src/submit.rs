@@ -83,6 +83,7 @@ pub struct Intake {
     /// The round, if the job is there; a draft otherwise, with the sign that its process lives.
     target: Target,
     hosts: HostNumbers,
+    /// What the scope is measured from, as far as the input says that was taken in here.
     roots: BTreeSet<String>,
     added: u64,
     already_known: u64,
@@ -140,7 +141,7 @@ impl Store {
             job: row.spec,
             target: Target::Round(row.round),
             hosts: HostNumbers::default(),
-            roots: row.scope_roots,
+            roots: BTreeSet::new(),
             added: 0,
             already_known: 0,
         })
@@ -176,7 +177,8 @@ impl Intake {
     /// Takes in URLs, in their order.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be written; what was taken in before stays.
+    /// [`StoreError`] if the store cannot be written, [`StoreError::JobOver`] if the job was cancelled or replaced
+    /// meanwhile; what was taken in before stays.
     pub async fn add(&mut self, rows: &[InputRow]) -> Result<(), StoreError> {
         let mut rest = rows;
         while !rest.is_empty() {
@@ -187,13 +189,22 @@ impl Intake {
             };
             let (slice, behind) = rest.split_at(most.min(rest.len()));
             rest = behind;
-            self.outside.begin().await?;
+            self.begin().await?;
             let done = self.add_slice(slice).await;
             done.map_err(|error| self.outside.error(error))?;
             self.outside.commit().await?;
             self.outside.rest().await;
         }
         Ok(())
+    }
+
+    /// Begins a transaction, unless the job that is added to is over.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.outside.begin().await?;
+        match self.target {
+            Target::Draft(_) => Ok(()),
+            Target::Round(_) => self.outside.check_takes_work(self.job_id).await,
+        }
     }
 
     /// Whether it is a new job, and not an addition to one.
@@ -210,9 +221,10 @@ impl Intake {
     /// are those that were read to their end.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be written; a new job is not there then.
+    /// [`StoreError`] if the store cannot be written; a new job is not there then. [`StoreError::JobOver`] if the
+    /// job that was added to was cancelled or replaced.
     pub async fn complete(mut self, files: &[InputFile]) -> Result<Submitted, StoreError> {
-        self.outside.begin().await?;
+        self.begin().await?;
         let round = match &self.target {
             Target::Draft(_) => self.insert_job().await,
             Target::Round(round) => Ok(*round),
@@ -235,6 +247,8 @@ impl Intake {
     /// # Errors
     /// [`StoreError`] if the store cannot be written; the next one that submits or runs clears it away.
     pub async fn discard(self) -> Result<(), StoreError> {
+        // A transaction that failed ends with its connection.
+        drop(self.outside);
         match self.target {
             Target::Round(_) => Ok(()),
             Target::Draft(_alive) => self.store.clear_draft(self.job_id).await,
@@ -291,7 +305,9 @@ impl Intake {
     /// Makes a draft a job.
     async fn insert_job(&mut self) -> Result<u32, sqlx::Error> {
         let connection = self.outside.connection();
-        sqlx::query("UPDATE jobs SET state = 2 WHERE name = ? AND state = 0")
+        let now = now().0;
+        sqlx::query("UPDATE jobs SET state = 2, finished_ms = ? WHERE name = ? AND state = 0")
+            .bind(now)
             .bind(&self.job.name)
             .execute(&mut *connection)
             .await?;
@@ -307,7 +323,7 @@ impl Intake {
         .bind(&self.job.name)
         .bind(spec)
         .bind(roots)
-        .bind(now().0)
+        .bind(now)
         .bind(self.added.cast_signed())
         .fetch_one(&mut *connection)
         .await?;
@@ -378,7 +394,10 @@ async fn count(
     }
     let roots = serde_json::to_string(roots).expect("text is always JSON");
     sqlx::query(
-        "UPDATE jobs SET ready = ready + ?1 + ?2, skipped = skipped - ?2, scope_roots = ?3,
+        "UPDATE jobs SET ready = ready + ?1 + ?2, skipped = skipped - ?2,
+         -- Others may have added to them meanwhile.
+         scope_roots = (SELECT json_group_array(value) FROM
+           (SELECT value FROM json_each(scope_roots) UNION SELECT value FROM json_each(?3))),
          finished_ms = iif(state = 1, NULL, finished_ms), state = iif(state = 1, 0, state),
          reopened = reopened + 1 WHERE job_id = ?4",
     )

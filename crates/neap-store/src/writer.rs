@@ -22,6 +22,7 @@ use crate::commit::{Heeded, Ledger, Trouble, commit};
 use crate::discover::HostNumbers;
 use crate::fingerprint::RecentLinks;
 use crate::identity::Identity;
+use crate::ownership::store_id;
 use crate::segments::{Originals, Records, SegmentWriter, directory_of, pack};
 use crate::{Run, Store, StoreError, now};
 
@@ -49,7 +50,7 @@ pub struct Settings {
     pub wal_emptied_every: Duration,
     /// Bytes after which a new segment file is begun. Default: 1 GiB, as WARC 1.1 (annex C) advises.
     pub segment_bytes: u64,
-    /// What a power cut may take. Default: nothing.
+    /// What a power cut may take, unless a job that is opened wants less to be taken. Default: nothing.
     pub durability: Durability,
 }
 
@@ -103,6 +104,7 @@ impl Writer {
                 .await
                 .map_err(StoreError::sql(store.path()))?;
         let directory = directory_of(store.path());
+        let store_id = store_id(store.path(), &mut connection).await?;
         let originals = Arc::new(Originals::new());
         let ledger = Ledger {
             path: store.path().to_owned(),
@@ -110,7 +112,7 @@ impl Writer {
             fingerprinter: store.fingerprinter.clone(),
             hosts: HostNumbers::default(),
             recent: RecentLinks::new(),
-            segments: SegmentWriter::new(directory, run.epoch, settings.segment_bytes),
+            segments: SegmentWriter::new(directory, store_id, run.epoch, settings.segment_bytes),
             originals: Arc::clone(&originals),
             stored: Vec::new(),
             rounds_before: Default::default(),
@@ -221,6 +223,37 @@ fn kib(command: &Command) -> u32 {
     u32::try_from((body + links) >> 10).unwrap_or(u32::MAX)
 }
 
+/// Flushes at each commit from now on, if one of the jobs that are opened wants that. It cannot be changed
+/// within a transaction.
+async fn heed_durability(
+    durability: &mut Durability,
+    commands: &[Command],
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    for command in commands {
+        let Command::OpenJob(job) = command else {
+            continue;
+        };
+        if *durability == Durability::Full {
+            break;
+        }
+        let is_full: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE job_id = ?
+               AND spec ->> '$.store.durability' IS NOT 'normal')",
+        )
+        .bind(job.0)
+        .fetch_one(&mut *connection)
+        .await?;
+        if is_full {
+            sqlx::query("PRAGMA synchronous = FULL")
+                .execute(&mut *connection)
+                .await?;
+            *durability = Durability::Full;
+        }
+    }
+    Ok(())
+}
+
 /// The writer's own side.
 struct Work {
     ledger: Ledger,
@@ -316,6 +349,8 @@ impl Work {
             } else {
                 batch.commands.len()
             };
+            let durability = &mut self.settings.durability;
+            heed_durability(durability, &batch.commands, &mut self.connection).await?;
             let started = Instant::now();
             let events = commit(&mut self.ledger, &mut self.connection, &mut batch.commands);
             let events = events.await?;
@@ -392,6 +427,41 @@ impl Work {
             .execute(&mut self.connection)
             .await?;
         close(self.connection).await?;
+        self.ledger.segments.sign_off()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, Submission};
+
+    #[tokio::test]
+    async fn a_job_that_wants_every_commit_flushed_gets_it_whenever_it_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let mut ids = Vec::new();
+        for durability in [Durability::Normal, Durability::Full] {
+            let mut job = crate::testing::job("shop");
+            job.store.durability = durability;
+            let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
+            let submitted = store.submit(Submission { job: &job, urls }).await.unwrap();
+            ids.push(submitted.job_id);
+        }
+        let mut connection = store.connect_writer(Durability::Normal).await.unwrap();
+        let mut durability = Durability::Normal;
+        for (job, expected) in [(ids[0], 1), (ids[1], 2), (ids[0], 2)] {
+            let commands = [Command::Heed, Command::OpenJob(job)];
+            heed_durability(&mut durability, &commands, &mut connection)
+                .await
+                .unwrap();
+            let found: i64 = sqlx::query_scalar("PRAGMA synchronous")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(found, expected, "{job}");
+        }
     }
 }

@@ -144,6 +144,24 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
                  what is gone is asked for once more",
             ),
         ),
+        E::Leftover { .. } => (
+            exit::ERROR,
+            Some(
+                "put that store back where it was and run this again; if nothing of it is wanted, move \
+                 the log away",
+            ),
+        ),
+        E::OtherSegments { .. } => (
+            exit::ERROR,
+            Some(
+                "put them where their store is (x.segments beside x.db), or name another place for this \
+                 one with --db",
+            ),
+        ),
+        E::JobOver { .. } => (
+            exit::ERROR,
+            Some("run the same command again: it looks for the newest round"),
+        ),
         E::Unopenable { .. } => (
             exit::ERROR,
             Some("see that you may read it, and that `ulimit -n` leaves files to open"),

@@ -66,6 +66,14 @@ impl Heeded {
         }
     }
 
+    /// Whether requests of a job may go out.
+    pub(super) fn may_be_asked(&self, job: JobId) -> bool {
+        match self.state(job) {
+            None | Some(JobState::Unfinished | JobState::Finished) => true,
+            Some(JobState::Paused | JobState::Cancelled | JobState::Replaced) => false,
+        }
+    }
+
     pub(super) fn is_cancelled(&self, job: JobId) -> bool {
         self.state(job) == Some(JobState::Cancelled)
     }

@@ -5,15 +5,15 @@
 
 use std::collections::HashSet;
 
-use neap_core::{Epoch, UnixMs};
+use neap_core::{Epoch, JobId, UnixMs};
 use sqlx::SqliteConnection;
 
-use super::{Changes, Trouble};
+use super::{Changes, Heeded, Trouble};
 use crate::batch::{Event, Lease};
 use crate::values::{Args, Shape};
 
 static READY: Shape = Shape::filled(
-    "SELECT json_group_array(request_id) FROM requests r WHERE state = 0
+    "SELECT json_group_array(json_array(request_id, job_id)) FROM requests r WHERE state = 0
      AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.request_id = r.request_id)
      AND request_id IN (",
     "?",
@@ -28,9 +28,10 @@ static LEASE: Shape = Shape::filled(
 pub(super) static LAND: Shape =
     Shape::filled("DELETE FROM in_flight WHERE request_id IN (", "?", ")");
 
-/// Marks ready requests as in flight.
+/// Marks ready requests as in flight, but for those of jobs that may not be asked for any more.
 pub(super) async fn lease(
     mut leases: Vec<Lease>,
+    heeded: &Heeded,
     epoch: Epoch,
     now: UnixMs,
     connection: &mut SqliteConnection,
@@ -39,7 +40,12 @@ pub(super) async fn lease(
     let ready = READY.fetch_json(connection, &leases, |lease, args| {
         args.int(lease.request.0);
     });
-    let mut ready: HashSet<i64> = ready.await?.into_iter().collect();
+    let ready: Vec<(i64, i64)> = ready.await?;
+    let mut ready: HashSet<i64> = ready
+        .into_iter()
+        .filter(|(_, job)| heeded.may_be_asked(JobId(*job)))
+        .map(|(request, _)| request)
+        .collect();
     let mut refused = Vec::new();
     // One that is asked for twice is leased once.
     leases.retain(|lease| {

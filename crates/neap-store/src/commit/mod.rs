@@ -190,7 +190,15 @@ impl Group {
             promotes,
         } = std::mem::take(self);
         if !leases.is_empty() {
-            leases::lease(leases, ledger.epoch, now(), connection, changes).await?;
+            leases::lease(
+                leases,
+                &ledger.heeded,
+                ledger.epoch,
+                now(),
+                connection,
+                changes,
+            )
+            .await?;
         }
         if !records.is_empty() {
             records::record(records, ledger, connection, changes).await?;

@@ -25,7 +25,8 @@ static SELECT: Shape = Shape::filled(
     "?",
     ")",
 );
-static SKIP: Shape = Shape::new(
+/// Skips requests, each for a reason.
+pub(crate) static SKIP: Shape = Shape::new(
     "WITH v (id, reason) AS (VALUES ",
     "(?,?)",
     ") UPDATE requests SET state = 5, skip_reason = v.reason

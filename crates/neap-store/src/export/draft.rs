@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::StoreError;
 use crate::open::{beside, inspect, sync_directory};
+use crate::place::{clear_log, place_new};
 use crate::segments::directory_of;
 
 /// What stands beside a database under its name.
@@ -89,23 +90,24 @@ impl Draft {
     /// Gives it its name, now that it is complete.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if something got that name meanwhile, [`StoreError::Io`]; then there is
-    /// nothing new.
+    /// [`StoreError::Exists`] if something got that name meanwhile, [`StoreError::Leftover`] if it is a database
+    /// and a log lies beside that name, [`StoreError::Io`]; then there is nothing new.
     pub fn place(self) -> Result<(), StoreError> {
         let io = || StoreError::io(&self.to);
         File::open(&self.path)
             .and_then(|file| file.sync_all())
             .map_err(io())?;
-        // A link never takes the place of a file.
+        if is_store(&self.path) {
+            clear_log(&self.to)?;
+        }
         let placed = match self.replaces {
             Replaces::Files | Replaces::Copies => std::fs::rename(&self.path, &self.to),
-            Replaces::Nothing => std::fs::hard_link(&self.path, &self.to),
+            Replaces::Nothing => place_new(&self.path, &self.to),
         };
         match placed {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(&self.to)),
-            // Not every file system has links.
-            Err(_) => std::fs::rename(&self.path, &self.to).map_err(io())?,
+            Err(error) => return Err(io()(error)),
         }
         sync_directory(&self.to).map_err(io())
     }

@@ -30,7 +30,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the store cannot be written; then nothing has happened.
     pub async fn continue_job(&self, job: JobId) -> Result<bool, StoreError> {
-        let sql = "UPDATE jobs SET paused_ms = NULL WHERE job_id = ?2 AND ?1 > 0 AND state = 0
+        let sql = "UPDATE jobs SET paused_ms = NULL WHERE job_id = ?2 AND state = 0
                    AND paused_ms IS NOT NULL";
         self.mark(sql, job).await
     }

@@ -17,10 +17,14 @@ pub use select::Chosen;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use neap_core::JobId;
 use sqlx::{Connection, SqliteConnection};
 
 use crate::checkpoint::truncate;
-use crate::{Store, StoreError};
+use crate::identity::Identity;
+use crate::jobs::state_named;
+use crate::lock::is_held;
+use crate::{JobState, Store, StoreError};
 
 /// How often it is asked whether the store can be written now.
 const ASK_EVERY: Duration = Duration::from_millis(1);
@@ -33,6 +37,7 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 pub(crate) struct Outside {
     connection: SqliteConnection,
     path: PathBuf,
+    identity: Identity,
     began: Instant,
     /// Whether a run may want to write, too.
     has_run: bool,
@@ -41,6 +46,7 @@ pub(crate) struct Outside {
 impl Store {
     /// Opens a connection for short transactions beside a run.
     pub(crate) async fn outside(&self) -> Result<Outside, StoreError> {
+        let identity = Identity::of(self.path());
         let mut connection = self.connect().await?;
         // The log is checkpointed here, too, when it is as long as a run lets it grow: there may be none.
         for sql in [
@@ -55,6 +61,7 @@ impl Store {
         Ok(Outside {
             connection,
             path: self.path().to_owned(),
+            identity,
             began: Instant::now(),
             has_run: false,
         })
@@ -89,7 +96,28 @@ impl Outside {
         &mut self.connection
     }
 
+    /// Makes sure, within a transaction, that more of a job may be asked for, now or once it is continued.
+    pub(crate) async fn check_takes_work(&mut self, job: JobId) -> Result<(), StoreError> {
+        let row: Option<(String, u32, String)> =
+            sqlx::query_as("SELECT name, round, state_name FROM jobs WHERE job_id = ?")
+                .bind(job.0)
+                .fetch_optional(&mut self.connection)
+                .await
+                .map_err(StoreError::sql(&self.path))?;
+        let (name, round, state) =
+            row.ok_or_else(|| StoreError::Unexpected(format!("there is no job {job}")))?;
+        match state_named(&state) {
+            JobState::Unfinished | JobState::Paused | JobState::Finished => Ok(()),
+            state @ (JobState::Cancelled | JobState::Replaced) => {
+                Err(StoreError::JobOver { name, round, state })
+            }
+        }
+    }
+
     /// Commits and lets the run know.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] as well: what was committed is in no file of that name then.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
         let has_run = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM runs WHERE epoch = (SELECT max(epoch) FROM runs)
@@ -97,10 +125,15 @@ impl Outside {
         )
         .fetch_one(&mut self.connection)
         .await;
-        self.has_run = has_run.map_err(StoreError::sql(&self.path))?;
+        let has_run: bool = has_run.map_err(StoreError::sql(&self.path))?;
+        // A run that was killed says nothing; its lock does.
+        self.has_run = has_run && is_held(&self.path);
+        // Or a store that has the name now would get the log.
+        self.identity.check()?;
         let sql = "UPDATE controls SET changes = changes + 1; COMMIT";
         let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
-        done.map(drop).map_err(StoreError::sql(&self.path))
+        done.map_err(StoreError::sql(&self.path))?;
+        self.identity.check()
     }
 
     /// Leaves the store to the run, if there is one, for as long as the last transaction took.

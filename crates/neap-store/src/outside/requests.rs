@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Outside;
 use super::jobs::finish;
+use crate::commit::rest::SKIP;
 use crate::commit::{Changes, State, counters};
 use crate::values::Shape;
 use crate::{Store, StoreError};
@@ -38,12 +39,6 @@ static SELECT_OPEN: Shape = Shape::new(
     ") SELECT r.request_id, r.state FROM v JOIN requests r ON r.request_id = v.id AND r.job_id = v.job
      WHERE r.state IN (0, 4) AND r.request_id NOT IN (SELECT request_id FROM in_flight)",
 );
-static SKIP: Shape = Shape::new(
-    "WITH v (id, reason) AS (VALUES ",
-    "(?,?)",
-    ") UPDATE requests SET state = 5, skip_reason = v.reason
-     FROM v WHERE requests.request_id = v.id",
-);
 
 impl Store {
     /// Has failed requests of a job asked again from the start, and the job with them. Their attempts stay
@@ -51,7 +46,8 @@ impl Store {
     /// it were; `told` hears how many so far.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be written; what was told is done.
+    /// [`StoreError`] if the store cannot be written, [`StoreError::JobOver`] if the job was cancelled or replaced;
+    /// what was told is done.
     pub async fn retry_requests(
         &self,
         job: JobId,
@@ -62,6 +58,7 @@ impl Store {
         let mut retried = 0;
         for slice in requests.chunks(SLICE) {
             outside.begin().await?;
+            outside.check_takes_work(job).await?;
             let done = retry(outside.connection(), job, slice).await;
             retried += done.map_err(|error| outside.error(error))?;
             outside.commit().await?;

@@ -3,13 +3,14 @@
 //! Appended while the transaction is open, flushed before it is committed, and only then pointed at: a
 //! crash leaves at most a tail that belongs to nothing, which the next run cuts off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use neap_core::Epoch;
 use sqlx::SqliteConnection;
 
+use super::owner::Owner;
 use super::warc::{Records, warcinfo};
 use crate::StoreError;
 use crate::commit::Trouble;
@@ -27,7 +28,7 @@ pub(crate) struct Place {
 /// Appends records to the segments of one run.
 pub(crate) struct SegmentWriter {
     directory: PathBuf,
-    epoch: Epoch,
+    owner: Owner,
     limit_bytes: u64,
     written: u32,
     open: Option<OpenSegment>,
@@ -42,10 +43,20 @@ struct OpenSegment {
 }
 
 impl SegmentWriter {
-    pub(crate) fn new(directory: PathBuf, epoch: Epoch, limit_bytes: u64) -> SegmentWriter {
+    /// `store_id` is that of the store, whose run `epoch` is.
+    pub(crate) fn new(
+        directory: PathBuf,
+        store_id: String,
+        epoch: Epoch,
+        limit_bytes: u64,
+    ) -> SegmentWriter {
         SegmentWriter {
             directory,
-            epoch,
+            owner: Owner {
+                store_id,
+                epoch: epoch.0,
+                has_ended: false,
+            },
             limit_bytes,
             written: 0,
             open: None,
@@ -116,20 +127,17 @@ impl SegmentWriter {
 
     async fn begin(&mut self, connection: &mut SqliteConnection) -> Result<OpenSegment, Trouble> {
         self.written += 1;
-        let name = format!("neap-{:06}-{:05}.warc.gz", self.epoch.0, self.written);
+        let name = format!("neap-{:06}-{:05}.warc.gz", self.owner.epoch, self.written);
         let path = self.directory.join(&name);
-        self.make_directory()
-            .map_err(StoreError::io(&self.directory))?;
-        let mut options = OpenOptions::new();
-        // Epochs are never used twice: what has this name is from a transaction that never was.
-        let file = options.write(true).create(true).truncate(true).open(&path);
-        let file = file.map_err(StoreError::io(&path))?;
+        self.make_directory()?;
+        // Epochs are never used twice, so that nothing has this name; if something does, it is not ours.
+        let file = File::create_new(&path).map_err(StoreError::io(&path))?;
         sync_directory(&path).map_err(StoreError::io(&path))?;
         let id = sqlx::query_scalar(
             "INSERT INTO segments (file, epoch, file_bytes) VALUES (?, ?, 0) RETURNING segment_id",
         )
         .bind(&name)
-        .bind(self.epoch.0)
+        .bind(self.owner.epoch)
         .fetch_one(connection)
         .await?;
         let mut open = OpenSegment {
@@ -143,13 +151,35 @@ impl SegmentWriter {
         Ok(open)
     }
 
-    /// Makes the directory of the segments, and its name as durable as what will lie in it.
-    fn make_directory(&self) -> std::io::Result<()> {
+    /// Makes the directory of the segments, its name as durable as what will lie in it, and tells whose they are.
+    fn make_directory(&self) -> Result<(), StoreError> {
+        let io = || StoreError::io(&self.directory);
         match std::fs::create_dir(&self.directory) {
-            Ok(()) => sync_directory(&self.directory),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
+            Ok(()) => sync_directory(&self.directory).map_err(io())?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io()(error)),
         }
+        match Owner::read(&self.directory).map_err(io())? {
+            Some(owner) if owner.store_id == self.owner.store_id => Ok(()),
+            Some(_) => Err(StoreError::OtherSegments {
+                directory: self.directory.clone(),
+            }),
+            None => self.owner.write(&self.directory).map_err(io()),
+        }
+    }
+
+    /// Tells that the run is over, after all that it wrote is durable.
+    pub(crate) fn sign_off(self) -> Result<(), StoreError> {
+        if !self.directory.exists() {
+            return Ok(());
+        }
+        let owner = Owner {
+            has_ended: true,
+            ..self.owner
+        };
+        owner
+            .write(&self.directory)
+            .map_err(StoreError::io(&self.directory))
     }
 }
 

@@ -7,6 +7,7 @@
 mod append;
 mod member;
 mod originals;
+mod owner;
 mod read;
 mod shelves;
 mod warc;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use append::{Place, SegmentWriter};
 pub(crate) use member::Sha1Bytes;
 pub(crate) use originals::{Original, Originals, SHORTEST_PAYLOAD};
+pub(crate) use owner::{Owner, SegmentFile, segment_files};
 pub use read::StoredBody;
 pub(crate) use read::{RecordAt, Stored, read, verify};
 pub(crate) use shelves::{BODIES_OF_COPY, Shelves};

@@ -115,6 +115,7 @@ impl Store {
     ) -> Result<Removed, StoreError> {
         let sql = || StoreError::sql(self.path());
         let mut connection = self.connect().await?;
+        self.check_owner(&mut connection).await?;
         let mut removed = Removed::default();
         let ids = ids(rounds);
         // The newest first: what refers to others goes before them.

@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::checkpoint::{Progress, checkpoint};
 use crate::export::{Draft, Replaces};
+use crate::place::refuse_log;
 use crate::segments::{BODIES_OF_COPY, directory_of};
 use crate::{Reader, RunLock, Store, StoreError};
 
@@ -63,8 +64,9 @@ impl Store {
         })
     }
 
-    /// Writes the database anew, without the room of what was deleted. It takes as much free room on the disk as
-    /// the database has.
+    /// Writes the database anew, without the room of what was deleted. Meanwhile what is left of it takes room
+    /// twice more: as SQLite's temporary file (in `SQLITE_TMPDIR`, `TMPDIR` or /var/tmp) and in the log beside
+    /// the store.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was before.
@@ -89,7 +91,7 @@ impl Reader {
     /// copied.
     ///
     /// # Errors
-    /// Those of [`Draft::new`], `is_forced` letting it replace files and other copies; after any error
+    /// Those of [`Draft::new`] and [`Draft::place`], `is_forced` letting it replace files and other copies; after any error
     /// there is no copy, and what was there is as it was.
     pub async fn copy_to(&self, to: &Path, is_forced: bool) -> Result<(), StoreError> {
         let replaces = if is_forced {
@@ -98,6 +100,7 @@ impl Reader {
             Replaces::Nothing
         };
         let draft = Draft::new(to, replaces)?;
+        refuse_log(to)?;
         self.vacuum_into(draft.path()).await?;
         self.tell_copy(draft.path()).await?;
         draft.place()

@@ -94,7 +94,8 @@ fn strangers(shelves: &Shelves, known: &BTreeMap<String, u64>, check: &mut Check
     names.sort();
     for path in names {
         check.leftover(format!(
-            "{} is not known to the store; if a killed run left it, the next one removes it",
+            "{} is not known to the store; the next run removes it if a killed one left it, and leaves it \
+             alone otherwise",
             path.display()
         ));
     }

@@ -52,8 +52,10 @@ pub(crate) async fn crawl(
     let job_id = match store.latest_round("shop").await? {
         Some(row) => row.job_id,
         None => {
+            let mut job = job();
+            job.store.durability = durability;
             let submission = Submission {
-                job: &job(),
+                job: &job,
                 urls: seeds(),
             };
             store.submit(submission).await?.job_id

@@ -6,6 +6,7 @@
 mod bodies;
 mod discovery;
 mod interleavings;
+mod leftovers;
 mod opening;
 mod outside;
 mod people;

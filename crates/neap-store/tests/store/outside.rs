@@ -58,6 +58,96 @@ async fn a_job_that_was_paused_before_the_run_opened_it_is_not_worked_on() {
 }
 
 #[tokio::test]
+async fn no_request_goes_out_once_its_job_is_paused_cancelled_or_replaced() {
+    for what in ["paused", "cancelled", "replaced"] {
+        let (mut crawl, job) = crawl(&[HOST]).await;
+        let row = crawl.find(job, HOST).await;
+        match what {
+            "paused" => assert!(crawl.store.pause_job(job).await.unwrap()),
+            "cancelled" => assert!(crawl.store.cancel_job(job).await.unwrap()),
+            _ => drop(submit(&crawl.store, "shop", &[HOST]).await),
+        }
+        crawl.heed().await;
+        assert_eq!(crawl.lease(row.request, false).await, [], "{what}");
+        let leased = crawl.query("SELECT * FROM in_flight").await;
+        assert!(leased.is_empty(), "{what}");
+        if what == "paused" {
+            crawl.store.continue_job(job).await.unwrap();
+            crawl.heed().await;
+            assert_eq!(crawl.lease(row.request, false).await, [row.request]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_that_add_at_once_both_widen_the_scope() {
+    let (crawl, job) = crawl(&[HOST]).await;
+    let pages = ["http://c.example/", "http://d.example/"].map(|text| [url(text).into()]);
+    let mut one = crawl.store.begin_addition(job).await.unwrap();
+    let mut two = crawl.store.begin_addition(job).await.unwrap();
+    one.add(&pages[0]).await.unwrap();
+    two.add(&pages[1]).await.unwrap();
+    one.complete(&[]).await.unwrap();
+    two.complete(&[]).await.unwrap();
+    let roots = crawl.store.job(job).await.unwrap().scope_roots;
+    for host in ["a.example", "c.example", "d.example"] {
+        assert!(roots.iter().any(|root| root.contains(host)), "{roots:?}");
+    }
+    assert_eq!(roots.len(), 3, "{roots:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_a_job_that_is_over_meanwhile() {
+    for is_replaced in [true, false] {
+        let (mut crawl, job) = crawl(&[HOST]).await;
+        let row = crawl.find(job, HOST).await;
+        crawl.fetch(failed(&row)).await;
+        let mut addition = crawl.store.begin_addition(job).await.unwrap();
+        let (late, rows) = (
+            crawl.store.begin_addition(job).await.unwrap(),
+            [url(OTHER).into()],
+        );
+        let state = if is_replaced {
+            submit(&crawl.store, "shop", &[HOST]).await;
+            JobState::Replaced
+        } else {
+            crawl.store.cancel_job(job).await.unwrap();
+            JobState::Cancelled
+        };
+        let is_over = |error: &StoreError| matches!(error, StoreError::JobOver { .. });
+        let error = addition.add(&rows).await.unwrap_err();
+        assert!(is_over(&error), "{error:?}");
+        assert!(
+            error.to_string().starts_with("round 1 of shop was "),
+            "{error}"
+        );
+        addition.discard().await.unwrap();
+        let error = late.complete(&[]).await.unwrap_err();
+        assert!(is_over(&error), "{error:?}");
+        let meant = [row.request];
+        let retried = crawl.store.retry_requests(job, &meant, |_| {}).await;
+        let error = retried.unwrap_err();
+        assert!(is_over(&error), "{error:?}");
+        let after = crawl.store.job(job).await.unwrap();
+        assert_eq!((after.state, after.counts.total()), (state, 1));
+        assert_eq!(after.counts.failed, 1);
+        crawl.assert_counters().await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_died_keeps_nobody_from_emptying_the_log() {
+    let (mut crawl, job) = crawl(&[HOST]).await;
+    let log = crawl.path().with_file_name("neap.db-wal");
+    let log = || std::fs::metadata(&log).unwrap().len();
+    assert!(crawl.store.pause_job(job).await.unwrap());
+    assert!(log() > 0, "a run goes on, whose log it is");
+    drop(crawl.lock.take());
+    assert!(crawl.store.continue_job(job).await.unwrap());
+    assert_eq!(log(), 0);
+}
+
+#[tokio::test]
 async fn what_is_due_in_a_paused_job_is_not_made_ready() {
     let (mut crawl, job) = crawl(&[HOST]).await;
     let row = crawl.find(job, HOST).await;
