@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod backoff;
 pub mod canonical;
 pub mod classify;
+pub mod egress;
 pub mod exchange;
 pub mod host;
 pub mod ids;

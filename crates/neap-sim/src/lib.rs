@@ -9,6 +9,7 @@ pub mod egress;
 pub mod host;
 pub mod measure;
 pub mod oracle;
+pub mod proxies;
 pub mod report;
 pub mod scenario;
 pub mod simulation;

@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use miette::{Context, IntoDiagnostic, Result, miette};
 use neap_sim::algorithm::Choice;
 use neap_sim::measure::judge;
-use neap_sim::{oracle, report, scenario, simulation};
+use neap_sim::{oracle, proxies, report, scenario, simulation};
 
 /// Judges the per-host limiter against modelled hosts, in virtual time.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A file of scenarios.
-    file: PathBuf,
+    #[arg(required = true)]
+    file: Option<PathBuf>,
     /// Seeds to take the mean over: one, or a range A..B (B included), or a list A,B,C.
     #[arg(long, default_value = "1000..1005")]
     seeds: Seeds,
@@ -35,6 +39,19 @@ struct Arguments {
     /// Draw limit, requests in flight and failures of the first seed here, as SVG. Needs --only.
     #[arg(long, requires = "only")]
     plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judges how soon bad proxies are found, and how many good ones are accused.
+    Proxies {
+        /// Seeds to take the mean over, as above.
+        #[arg(long, default_value = "1000..1099")]
+        seeds: Seeds,
+        /// How the scores are printed.
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -68,10 +85,14 @@ impl FromStr for Seeds {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Command::Proxies { seeds, format }) = &arguments.command {
+        return judge_proxies(&seeds.0, *format);
+    }
     let seeds = &arguments.seeds.0;
-    let mut scenarios = scenario::read(&arguments.file)
+    let file = arguments.file.as_ref().expect("required without a command");
+    let mut scenarios = scenario::read(file)
         .into_diagnostic()
-        .with_context(|| format!("{}", arguments.file.display()))?;
+        .with_context(|| format!("{}", file.display()))?;
     if let Some(only) = &arguments.only {
         scenarios.retain(|scenario| scenario.name == *only);
         if scenarios.is_empty() {
@@ -108,6 +129,18 @@ fn main() -> Result<()> {
         };
         write(&arguments.trace, report::trace_csv(&history))?;
         write(&arguments.plot, report::plot_svg(&scenario.name, &history))?;
+    }
+    Ok(())
+}
+
+fn judge_proxies(seeds: &[u64], format: Format) -> Result<()> {
+    let scores = proxies::MIXES.map(|mix| proxies::score(&mix, seeds));
+    match format {
+        Format::Table => print!("{}", proxies::table(&scores)),
+        Format::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&scores).into_diagnostic()?
+        ),
     }
     Ok(())
 }

@@ -1,0 +1,347 @@
+//! What is learned from what came of a request, and who is charged for it?
+
+use std::time::Duration;
+
+use rand::RngCore;
+
+use super::{Event, Pools, Ticket};
+use crate::canonical::CanonicalUrl;
+use crate::egress::ProxyId;
+use crate::egress::blame::Shares;
+use crate::egress::proxy::Why;
+use crate::limiter::SignalKind;
+use crate::time::Time;
+
+/// The host is charged for a failure that falls on it by so much, whatever the proxy's record.
+const PLAINLY: f64 = 0.8;
+/// And by so much, if the proxy worked a few times in a row before.
+const RATHER: f64 = 0.5;
+/// So many times.
+const IN_ROW: u32 = 3;
+
+/// What an exchange showed of the way that it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// An answer that came from the host, whatever it says, and is no failure.
+    Worked,
+    /// A failure of the host, beyond doubt: the proxy did its part.
+    HostFailed,
+    /// The host refuses this exit: a challenge, a ban.
+    Blocked,
+    /// A failure of the proxy, beyond doubt, and what it says of the proxy's load.
+    ProxyFailed(SignalKind),
+    /// The proxy asks for fewer requests, and perhaps for a pause.
+    ProxyBusy(Option<Duration>),
+    /// A failure of one of the two.
+    Unsure,
+    /// The proxy refused our credentials.
+    WrongCredentials,
+    /// Nothing that tells of either: it was called off, or our own side failed.
+    Nothing,
+}
+
+/// Who is charged for a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// The host: its limiter hears of it, and the request is charged.
+    Host,
+    /// The proxy: neither is.
+    Proxy,
+    /// Our credentials: neither is.
+    Credentials,
+    /// It is not known who: neither is, and another way will tell.
+    Unknown,
+    /// There was no failure.
+    Nobody,
+}
+
+impl Pools {
+    /// Gives a ticket back and learns from what came of it. `was_silent` says that no byte came back from
+    /// anybody. Says who is charged.
+    pub fn report(
+        &mut self,
+        ticket: Ticket,
+        seen: Seen,
+        was_silent: bool,
+        now: Time,
+        dice: &mut dyn RngCore,
+    ) -> Charge {
+        let Ticket {
+            proxy,
+            ask,
+            level,
+            permit,
+        } = ticket;
+        let is_try = permit.is_try;
+        self.hear_network(&ask, seen, was_silent, now);
+        let (kind, wait) = to_limiter(seen);
+        self.proxies[proxy.index()].end(permit, kind, wait, now, dice);
+        let arm = self.arm(proxy);
+        let mut shares = None;
+        let charge = match seen {
+            Seen::Worked => {
+                self.blame.worked(arm, ask.party, now);
+                self.pairs.worked(proxy, ask.party);
+                self.ways.worked(ask.party, level, now);
+                Charge::Nobody
+            }
+            Seen::HostFailed => {
+                self.blame.failed_by_host(arm, ask.party, now);
+                Charge::Host
+            }
+            Seen::Blocked => {
+                self.pairs.refused(proxy, ask.party, now);
+                Charge::Host
+            }
+            Seen::ProxyFailed(_) => {
+                self.blame.failed_by_proxy(proxy, ask.party, now);
+                Charge::Proxy
+            }
+            Seen::ProxyBusy(_) => Charge::Proxy,
+            Seen::Unsure => {
+                let found = self.blame.failed(arm, ask.party, now);
+                shares = Some(found);
+                self.charge(proxy, found)
+            }
+            Seen::WrongCredentials => {
+                self.stop(proxy);
+                Charge::Credentials
+            }
+            Seen::Nothing => Charge::Nobody,
+        };
+        self.remember(&ask, proxy, level, seen, now);
+        if seen == Seen::Unsure {
+            self.consider_pair(proxy, &ask, now);
+        }
+        self.judge(proxy, seen, charge, is_try, shares, now);
+        charge
+    }
+
+    /// A page came by a way that works: it may serve as a canary.
+    pub fn came(&mut self, ask: &super::Ask, url: impl FnOnce() -> CanonicalUrl, now: Time) {
+        self.prober.came(ask.host, ask.party, url, now);
+    }
+
+    /// What came of a probe.
+    pub fn report_probe(&mut self, ticket: Ticket, seen: Seen, now: Time, dice: &mut dyn RngCore) {
+        let proxy = ticket.proxy;
+        let (kind, wait) = to_limiter(seen);
+        self.proxies[proxy.index()].end(ticket.permit, kind, wait, now, dice);
+        let worked = match seen {
+            Seen::Worked => Some(true),
+            Seen::Unsure | Seen::ProxyFailed(_) => Some(false),
+            Seen::HostFailed
+            | Seen::Blocked
+            | Seen::ProxyBusy(_)
+            | Seen::WrongCredentials
+            | Seen::Nothing => None,
+        };
+        self.prober.handle(proxy, worked);
+        if seen == Seen::WrongCredentials {
+            self.stop(proxy);
+        }
+        let is_out = self.proxies[proxy.index()].quarantine.until().is_some();
+        if !is_out && self.prober.is_convicted(proxy, &self.blame, now) {
+            self.leave_out(proxy, Why::FailedProbe, now);
+        }
+    }
+
+    fn hear_network(&mut self, ask: &super::Ask, seen: Seen, was_silent: bool, now: Time) {
+        match seen {
+            Seen::Nothing => {}
+            _ if was_silent => self.network.failed(ask.party, now),
+            Seen::Worked
+            | Seen::HostFailed
+            | Seen::Blocked
+            | Seen::ProxyFailed(_)
+            | Seen::ProxyBusy(_)
+            | Seen::Unsure
+            | Seen::WrongCredentials => self.network.worked(),
+        }
+    }
+
+    /// Who is charged for a failure that may be of either. A proxy without a record is no witness against
+    /// a host.
+    fn charge(&self, proxy: ProxyId, shares: Shares) -> Charge {
+        let of = &self.proxies[proxy.index()];
+        let all = (shares.proxy + shares.host).max(f64::MIN_POSITIVE);
+        let on_host = shares.host / all;
+        let is_witness = of.worked_in_row >= IN_ROW;
+        if of.is_direct || on_host >= PLAINLY || (is_witness && on_host >= RATHER) {
+            Charge::Host
+        } else if 1.0 - on_host >= PLAINLY {
+            Charge::Proxy
+        } else {
+            Charge::Unknown
+        }
+    }
+
+    /// What the request and its host remember.
+    fn remember(&mut self, ask: &super::Ask, proxy: ProxyId, level: usize, seen: Seen, now: Time) {
+        let is_proxys = matches!(seen, Seen::ProxyFailed(_) | Seen::ProxyBusy(_));
+        let leaves = match seen {
+            Seen::Unsure | Seen::Blocked | Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => true,
+            Seen::Worked | Seen::HostFailed | Seen::WrongCredentials | Seen::Nothing => false,
+        };
+        if leaves && self.ways.session(ask.party, now) == Some(proxy) {
+            self.ways.set_session(ask.party, None, now);
+        }
+        if let Some(request) = ask.request.filter(|_| leaves) {
+            let levels = self.chain.len();
+            let swap_after = if seen == Seen::Blocked {
+                1
+            } else {
+                self.swap_after
+            };
+            self.ways
+                .failed(request, proxy, level, is_proxys, swap_after, levels);
+        }
+    }
+
+    fn consider_pair(&mut self, proxy: ProxyId, ask: &super::Ask, now: Time) {
+        if self.proxies[proxy.index()].is_direct {
+            return;
+        }
+        let rates = (
+            self.blame.proxy_rate(Some(proxy), now),
+            self.blame.host_rate(ask.party, now),
+        );
+        if self.pairs.failed(proxy, ask.party, rates, now) {
+            let event = Event::Apart {
+                proxy: self.proxies[proxy.index()].name.clone(),
+                host: ask.host,
+            };
+            self.tell(event);
+        }
+    }
+
+    /// Decides whether the proxy is used any further.
+    fn judge(
+        &mut self,
+        proxy: ProxyId,
+        seen: Seen,
+        charge: Charge,
+        is_try: bool,
+        shares: Option<Shares>,
+        now: Time,
+    ) {
+        if self.proxies[proxy.index()].is_direct {
+            return;
+        }
+        let of = &mut self.proxies[proxy.index()];
+        let mut why = None;
+        match seen {
+            Seen::Worked | Seen::HostFailed | Seen::Blocked => of.did_well(),
+            Seen::ProxyFailed(_) => {
+                if of.did_fail() {
+                    why = Some(Why::Failed);
+                }
+            }
+            Seen::Unsure => {
+                if charge != Charge::Host {
+                    of.worked_in_row = 0;
+                }
+                if charge == Charge::Proxy {
+                    of.failed += 1;
+                }
+                self.suspects.insert(proxy);
+            }
+            Seen::ProxyBusy(_) | Seen::WrongCredentials | Seen::Nothing => {}
+        }
+        if is_try {
+            self.end_try(proxy, seen, charge, shares, now);
+            return;
+        }
+        let is_bad = self.blame.is_proxy_bad(proxy);
+        let is_convicted = || self.prober.is_convicted(proxy, &self.blame, now);
+        if why.is_none() && is_bad {
+            why = Some(Why::FailsWithMany);
+        } else if why.is_none() && seen == Seen::Unsure && is_convicted() {
+            why = Some(Why::FailedProbe);
+        }
+        let is_out = self.proxies[proxy.index()].quarantine.until().is_some();
+        if let Some(why) = why.filter(|_| !is_out) {
+            self.leave_out(proxy, why, now);
+        }
+    }
+
+    /// The one request that tried a proxy again is back.
+    fn end_try(
+        &mut self,
+        proxy: ProxyId,
+        seen: Seen,
+        charge: Charge,
+        shares: Option<Shares>,
+        now: Time,
+    ) {
+        let worked = match seen {
+            Seen::Worked | Seen::HostFailed | Seen::Blocked => Some(true),
+            Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => Some(false),
+            Seen::Unsure if charge == Charge::Host => None,
+            Seen::Unsure => Some(shares.is_some_and(|shares| shares.host > shares.proxy * 4.0)),
+            Seen::WrongCredentials | Seen::Nothing => None,
+        };
+        let of = &mut self.proxies[proxy.index()];
+        of.quarantine.tried(worked, now);
+        match worked {
+            Some(true) => {
+                of.why = None;
+                let (proxy, pool) = (of.name.clone(), of.pool);
+                let pool = self.pools[pool].settings.name.clone();
+                self.tell(Event::Back { proxy, pool });
+            }
+            Some(false) => {
+                of.renew(now);
+                of.why = Some(Why::FailedTry);
+                self.blame.forgive(proxy);
+                self.tell_left_out(proxy, Why::FailedTry);
+            }
+            None => {}
+        }
+    }
+
+    fn leave_out(&mut self, proxy: ProxyId, why: Why, now: Time) {
+        self.proxies[proxy.index()].leave_out(why, now);
+        self.blame.forgive(proxy);
+        self.prober.forgive(proxy);
+        self.suspects.remove(&proxy);
+        self.tell_left_out(proxy, why);
+    }
+
+    fn tell_left_out(&mut self, proxy: ProxyId, why: Why) {
+        let of = &self.proxies[proxy.index()];
+        if let Some(until) = of.quarantine.until() {
+            let (proxy, pool) = (of.name.clone(), of.pool);
+            let pool = self.pools[pool].settings.name.clone();
+            self.tell(Event::LeftOut {
+                proxy,
+                pool,
+                until,
+                why,
+            });
+        }
+    }
+
+    /// Stops the pool of a proxy that refused our credentials: its other proxies have the same, and asking
+    /// on may have the account locked.
+    fn stop(&mut self, proxy: ProxyId) {
+        let of = &self.proxies[proxy.index()];
+        let (proxy, index) = (of.name.clone(), of.pool);
+        let pool = &mut self.pools[index];
+        if !pool.is_stopped {
+            pool.is_stopped = true;
+            let pool = pool.settings.name.clone();
+            self.tell(Event::Stopped { pool, proxy });
+        }
+    }
+}
+
+/// What a proxy's limiter is told: only what the proxy itself did.
+fn to_limiter(seen: Seen) -> (SignalKind, Option<Duration>) {
+    match seen {
+        Seen::Worked | Seen::HostFailed | Seen::Blocked => (SignalKind::Ok, None),
+        Seen::ProxyFailed(kind) => (kind, None),
+        Seen::ProxyBusy(wait) => (SignalKind::RateLimited, wait),
+        Seen::Unsure | Seen::WrongCredentials | Seen::Nothing => (SignalKind::Nothing, None),
+    }
+}

@@ -1,0 +1,366 @@
+//! Do pools take, leave out and bring back the right proxies?
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::*;
+use crate::egress::{Charge, Select};
+use crate::limiter::SignalKind;
+
+struct World {
+    pools: Pools,
+    dice: SmallRng,
+    now: Time,
+    next: i64,
+}
+
+fn settings(name: &str, sticky: Sticky, fallback: Option<usize>) -> PoolSettings {
+    PoolSettings {
+        name: name.into(),
+        select: Select::RoundRobin,
+        sticky,
+        max_per_proxy: 8,
+        fallback,
+    }
+}
+
+fn members(names: &[&str]) -> Vec<Member> {
+    let member = |name: &&str| Member {
+        name: (*name).into(),
+        is_direct: *name == "direct",
+        mark: name
+            .bytes()
+            .fold(7, |mark, byte| mark * 31 + u64::from(byte)),
+    };
+    names.iter().map(member).collect()
+}
+
+impl World {
+    /// Pools that fall back to each other in order.
+    fn new(sticky: Sticky, pools: &[&[&str]]) -> World {
+        let last = pools.len() - 1;
+        let of = |n: usize| settings(&format!("pool{n}"), sticky, (n < last).then_some(n + 1));
+        let mut made = Pools::new((0..pools.len()).map(of).collect(), 2);
+        for (n, names) in pools.iter().enumerate() {
+            made.set_members(n, &members(names), Time::ZERO);
+        }
+        World {
+            pools: made,
+            dice: SmallRng::seed_from_u64(1),
+            now: Time::ZERO,
+            next: 0,
+        }
+    }
+
+    fn ask(host: u64, request: Option<i64>) -> Ask {
+        Ask {
+            host: HostId(host as i64),
+            party: Party(host),
+            request: request.map(RequestId),
+        }
+    }
+
+    fn start(&mut self, host: u64, request: i64) -> Ticket {
+        let ask = World::ask(host, Some(request));
+        let ticket = self.pools.start(&ask, self.now, &mut self.dice);
+        ticket.unwrap_or_else(|| panic!("{:?}", self.pools.gate(&ask, self.now)))
+    }
+
+    fn name(&self, ticket: &Ticket) -> String {
+        self.pools.proxies[ticket.proxy.index()].name.to_string()
+    }
+
+    /// A request goes out and comes back; says by which proxy and who was charged.
+    fn go(&mut self, host: u64, request: i64, seen: impl Fn(&str) -> Seen) -> (String, Charge) {
+        let ticket = self.start(host, request);
+        let name = self.name(&ticket);
+        self.now = self.now + Duration::from_millis(10);
+        let seen = seen(&name);
+        (
+            name,
+            self.pools
+                .report(ticket, seen, false, self.now, &mut self.dice),
+        )
+    }
+
+    fn fresh(&mut self) -> i64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+const FAILS: Seen = Seen::ProxyFailed(SignalKind::Overload);
+
+#[test]
+fn a_proxy_that_fails_itself_is_left_out_and_its_host_is_not_charged() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    for n in 0..12 {
+        let request = world.fresh();
+        let by = |name: &str| if name == "a" { FAILS } else { Seen::Worked };
+        let (name, charge) = world.go(n, request, by);
+        assert_eq!(
+            charge,
+            if name == "a" {
+                Charge::Proxy
+            } else {
+                Charge::Nobody
+            }
+        );
+    }
+    let views = world.pools.views(world.now);
+    assert!(
+        views[0].left_out.is_some() && views[1].left_out.is_none(),
+        "{views:?}"
+    );
+    assert_eq!((views[0].failed, views[1].worked), (3, 9));
+    let events = world.pools.take_events();
+    assert!(
+        matches!(
+            &events[..],
+            [Event::LeftOut {
+                why: Why::Failed,
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn one_request_brings_a_proxy_back() {
+    let mut world = World::new(Sticky::None, &[&["a"]]);
+    for _ in 0..3 {
+        let request = world.fresh();
+        world.go(1, request, |_| FAILS);
+    }
+    let ask = World::ask(1, None);
+    let Pass::Until(at) = world.pools.gate(&ask, world.now) else {
+        panic!("{:?}", world.pools.gate(&ask, world.now));
+    };
+    assert_eq!(world.pools.none_until(world.now), Some(at));
+    world.now = at;
+    let ticket = world.start(1, 100);
+    assert_eq!(
+        world.pools.gate(&ask, world.now),
+        Pass::Full,
+        "one is enough to tell"
+    );
+    world
+        .pools
+        .report(ticket, Seen::Worked, false, world.now, &mut world.dice);
+    assert_eq!(world.pools.gate(&ask, world.now), Pass::Open);
+    assert!(matches!(
+        world.pools.take_events()[..],
+        [.., Event::Back { .. }]
+    ));
+}
+
+#[test]
+fn a_page_that_failed_goes_by_another_proxy() {
+    let mut world = World::new(Sticky::Host, &[&["a", "b", "c"]]);
+    let (home, _) = world.go(5, 1, |_| Seen::Worked);
+    assert_eq!(world.go(5, 2, |_| FAILS).0, home);
+    let (second, _) = world.go(5, 2, |_| FAILS);
+    assert_ne!(second, home);
+    let (third, _) = world.go(5, 2, |_| Seen::Worked);
+    assert!(third != home && third != second);
+    assert_eq!(world.go(5, 3, |_| Seen::Worked).0, home, "others stay");
+}
+
+#[test]
+fn a_page_that_may_have_failed_by_either_stays_with_its_proxy_until_it_swaps() {
+    let mut world = World::new(Sticky::Host, &[&["a", "b", "c"]]);
+    let (home, _) = world.go(5, 1, |_| Seen::Worked);
+    assert_eq!(world.go(5, 2, |_| Seen::Unsure).0, home);
+    assert_eq!(world.go(5, 2, |_| Seen::Unsure).0, home);
+    assert_ne!(
+        world.go(5, 2, |_| Seen::Worked).0,
+        home,
+        "a third try goes another way"
+    );
+}
+
+#[test]
+fn a_session_keeps_its_proxy_until_it_fails() {
+    let mut world = World::new(Sticky::Session, &[&["a", "b", "c"]]);
+    let first = world.go(5, 1, |_| Seen::Worked).0;
+    for n in 2..6 {
+        world.go(9, 100 + n, |_| Seen::Worked);
+        assert_eq!(world.go(5, n, |_| Seen::Worked).0, first);
+    }
+    world.go(5, 7, |_| FAILS);
+    let second = world.go(5, 8, |_| Seen::Worked).0;
+    assert_ne!(second, first);
+    assert_eq!(
+        world.go(5, 9, |_| Seen::Worked).0,
+        second,
+        "it is not gone back to"
+    );
+}
+
+#[test]
+fn the_next_pool_is_taken_after_enough_failures_and_kept_for_its_host() {
+    let mut world = World::new(Sticky::None, &[&["a", "b", "c", "d", "e"], &["x"]]);
+    let by = |name: &str| {
+        if name == "x" {
+            Seen::Worked
+        } else {
+            Seen::Unsure
+        }
+    };
+    let ways: Vec<String> = (0..5).map(|_| world.go(5, 1, by).0).collect();
+    assert_eq!(ways[4], "x", "{ways:?}");
+    assert!(ways[..4].iter().all(|name| name != "x"));
+    assert_eq!(
+        world.go(5, 2, |_| Seen::Worked).0,
+        "x",
+        "the host begins there now"
+    );
+    assert_ne!(world.go(6, 3, |_| Seen::Worked).0, "x");
+}
+
+#[test]
+fn a_pool_that_is_all_out_gives_way_at_once() {
+    let mut world = World::new(Sticky::None, &[&["a"], &["direct"]]);
+    for _ in 0..3 {
+        let request = world.fresh();
+        world.go(1, request, |_| FAILS);
+    }
+    assert_eq!(world.go(1, 50, |_| Seen::Worked).0, "direct");
+    assert_eq!(world.pools.none_until(world.now), None);
+}
+
+#[test]
+fn wrong_credentials_stop_the_pool_until_it_changes() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    let (_, charge) = world.go(1, 1, |_| Seen::WrongCredentials);
+    assert_eq!(charge, Charge::Credentials);
+    assert!(world.pools.are_all_stopped());
+    assert_eq!(
+        world.pools.gate(&World::ask(1, None), world.now),
+        Pass::Never
+    );
+    assert!(matches!(
+        world.pools.take_events()[..],
+        [Event::Stopped { .. }]
+    ));
+    world.pools.set_members(0, &members(&["a", "b"]), world.now);
+    assert!(world.pools.are_all_stopped(), "nothing changed");
+    world.pools.set_members(0, &members(&["a", "c"]), world.now);
+    assert_eq!(
+        world.pools.gate(&World::ask(1, None), world.now),
+        Pass::Open
+    );
+}
+
+#[test]
+fn a_host_that_refuses_one_proxy_is_asked_by_others_and_nobody_is_left_out() {
+    let mut world = World::new(Sticky::None, &[&["a", "b", "c"]]);
+    let mut by_a = 0;
+    for n in 0..60 {
+        let request = world.fresh();
+        let host = n % 5;
+        let by = |name: &str| match (name, host) {
+            ("a", 4) => Seen::Blocked,
+            _ => Seen::Worked,
+        };
+        let (name, charge) = world.go(host, request, by);
+        if name == "a" && host == 4 {
+            by_a += 1;
+            assert_eq!(charge, Charge::Host);
+        }
+    }
+    assert_eq!(by_a, 1, "the two are kept apart");
+    assert!(
+        world
+            .pools
+            .views(world.now)
+            .iter()
+            .all(|view| view.left_out.is_none())
+    );
+}
+
+#[test]
+fn a_host_that_fails_for_sure_does_not_hurt_the_proxies() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    for n in 0..200 {
+        let request = world.fresh();
+        let by = |_: &str| {
+            if n % 3 == 0 {
+                Seen::HostFailed
+            } else {
+                Seen::Worked
+            }
+        };
+        let (_, charge) = world.go(n % 3, request, by);
+        assert_eq!(charge == Charge::Host, n % 3 == 0);
+    }
+    assert!(
+        world
+            .pools
+            .views(world.now)
+            .iter()
+            .all(|view| view.left_out.is_none())
+    );
+    assert!(
+        world.pools.blame().is_host_bad(Party(0))
+            || world.pools.blame().host_rate(Party(0), world.now) > 0.5
+    );
+}
+
+#[test]
+fn a_proxy_that_is_full_waits_for_what_is_in_flight() {
+    let mut world = World::new(Sticky::None, &[&["a"]]);
+    let ask = World::ask(1, None);
+    let mut out = Vec::new();
+    while world.pools.gate(&ask, world.now) == Pass::Open {
+        let request = world.fresh();
+        out.push(world.start(1, request));
+    }
+    assert!(matches!(out.len(), 1..=8), "{} in flight", out.len());
+    assert_ne!(world.pools.gate(&ask, world.now), Pass::Never);
+    let ticket = out.pop().unwrap();
+    world
+        .pools
+        .report(ticket, Seen::Nothing, false, world.now, &mut world.dice);
+    assert_eq!(world.pools.gate(&ask, world.now), Pass::Open);
+}
+
+#[test]
+fn a_member_that_is_no_longer_listed_is_not_taken() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    let out = world.start(1, 1);
+    let ids = world
+        .pools
+        .set_members(0, &members(&["b", "b", "c"]), world.now);
+    assert_eq!(ids[0], ids[1]);
+    world
+        .pools
+        .report(out, Seen::Worked, false, world.now, &mut world.dice);
+    for _ in 0..6 {
+        let request = world.fresh();
+        assert_ne!(world.go(1, request, |_| Seen::Worked).0, "a");
+    }
+}
+
+#[test]
+fn nothing_goes_out_while_our_own_network_is_down() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    for host in 0..5 {
+        let request = world.fresh();
+        let ticket = world.start(host, request);
+        world
+            .pools
+            .report(ticket, Seen::Unsure, true, world.now, &mut world.dice);
+    }
+    assert!(world.pools.poll_network_canary(world.now));
+    world.pools.handle_network_canary(false, world.now);
+    let Pass::Until(at) = world.pools.gate(&World::ask(1, None), world.now) else {
+        panic!("it is held");
+    };
+    assert!(world.pools.poll_network_canary(at));
+    world.pools.handle_network_canary(true, at);
+    assert_eq!(world.pools.gate(&World::ask(1, None), at), Pass::Open);
+}
