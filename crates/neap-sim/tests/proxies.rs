@@ -23,7 +23,7 @@ fn bad_proxies_are_found_and_good_ones_left_in_peace() {
     ] {
         let score = run(name);
         assert!(score.found_of_used[0] >= found, "{score:?}");
-        assert!(score.found_of_used[1] >= 0.94, "{score:?}");
+        assert!(score.found_of_used[1] >= 0.90, "{score:?}");
         assert!(score.accused[0] <= accused, "{score:?}");
     }
 }
