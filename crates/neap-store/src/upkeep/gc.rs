@@ -111,6 +111,17 @@ impl Store {
         _lock: &RunLock,
         rounds: &[Doomed],
         rule: GcRule,
+        tell: impl FnMut(u64),
+    ) -> Result<Removed, StoreError> {
+        self.remove_in(CHUNK, rounds, rule, tell).await
+    }
+
+    /// As [`Store::remove`], so many requests at a time.
+    async fn remove_in(
+        &self,
+        chunk: i64,
+        rounds: &[Doomed],
+        rule: GcRule,
         mut tell: impl FnMut(u64),
     ) -> Result<Removed, StoreError> {
         let sql = || StoreError::sql(self.path());
@@ -118,11 +129,16 @@ impl Store {
         self.check_owner(&mut connection).await?;
         let mut removed = Removed::default();
         let ids = ids(rounds);
+        if !rule.only_bodies {
+            forget_targets(&ids, chunk, &mut connection)
+                .await
+                .map_err(sql())?;
+        }
         // The newest first: what refers to others goes before them.
         let mut before = i64::MAX;
         loop {
-            let chunk = remove_chunk(&ids, before, rule, &mut connection).await;
-            let Some((first, requests)) = chunk.map_err(sql())? else {
+            let removed_chunk = remove_chunk(&ids, before, chunk, rule, &mut connection).await;
+            let Some((first, requests)) = removed_chunk.map_err(sql())? else {
                 break;
             };
             before = first;
@@ -234,10 +250,48 @@ const UNUSED_SEGMENTS: &str = "WITH gone (job_id) AS (SELECT value FROM json_eac
         WHERE o.original_id IN (SELECT original_id FROM kept WHERE original_id IS NOT NULL))
      ORDER BY segment_id";
 
+/// Lets requests of these rounds forget where they redirect to: that is a newer request, mostly, which goes
+/// before them. It is the one thing that refers to what is newer.
+async fn forget_targets(
+    jobs: &str,
+    most: i64,
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    let mut before = i64::MAX;
+    loop {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let redirects: Vec<i64> = sqlx::query_scalar(
+            "SELECT request_id FROM requests
+             WHERE request_id < ?2 AND redirect_to IS NOT NULL AND job_id IN
+               (SELECT job_id FROM jobs WHERE state IN (1, 2)
+                  AND job_id IN (SELECT value FROM json_each(?1)))
+             ORDER BY request_id DESC LIMIT ?3",
+        )
+        .bind(jobs.to_owned())
+        .bind(before)
+        .bind(most)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(first) = redirects.last().copied() else {
+            return Ok(());
+        };
+        sqlx::query(
+            "UPDATE requests SET redirect_to = NULL
+             WHERE request_id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(serde_json::json!(redirects).to_string())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        before = first;
+    }
+}
+
 /// Removes the newest requests of these rounds below a number; the lowest of them and how many there were.
 async fn remove_chunk(
     jobs: &str,
     before: i64,
+    most: i64,
     rule: GcRule,
     connection: &mut SqliteConnection,
 ) -> Result<Option<(i64, u64)>, sqlx::Error> {
@@ -251,7 +305,7 @@ async fn remove_chunk(
     )
     .bind(jobs.to_owned())
     .bind(before)
-    .bind(CHUNK)
+    .bind(most)
     .fetch_all(&mut *transaction)
     .await?;
     let Some(first) = chunk.last().copied() else {
@@ -315,4 +369,86 @@ async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<u6
     }
     transaction.commit().await?;
     Ok(rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::CanonicalUrl;
+
+    use super::*;
+    use crate::testing::job;
+    use crate::{Access, Submission};
+
+    const RULE: GcRule = GcRule {
+        keep_rounds: 1,
+        over_before: None,
+        only_bodies: false,
+    };
+
+    /// A store with two rounds of seven done requests each, the second over; each redirects to the next.
+    async fn rounds(path: &std::path::Path) -> Store {
+        let store = Store::open(path, Access::Create).await.unwrap();
+        for _ in 0..2 {
+            let urls = (0..7).map(|n| format!("http://a.example/{n}"));
+            let urls = urls.map(|url| CanonicalUrl::parse(&url).unwrap());
+            let job = &job("shop");
+            store.submit(Submission { job, urls }).await.unwrap();
+        }
+        let mut connection = store.connect().await.unwrap();
+        sqlx::raw_sql(
+            "UPDATE requests SET state = 2;
+             UPDATE requests SET redirect_to = request_id + 1 WHERE request_id % 7 <> 0;
+             INSERT INTO pages (request_id, status, fetched_ms, body_bytes)
+               SELECT request_id, 301, 0, 0 FROM requests;
+             UPDATE jobs SET state = 1, finished_ms = 1, done = ready, ready = 0;",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        store
+    }
+
+    async fn findings(path: &std::path::Path) -> Vec<String> {
+        let check = Reader::open(path).await.unwrap().check(true).await;
+        let findings = check.unwrap().findings.into_iter();
+        findings.map(|found| found.what).collect()
+    }
+
+    #[tokio::test]
+    async fn a_gc_that_is_killed_anywhere_leaves_a_whole_store_and_goes_on_later() {
+        for killed_after in [2, 4, 6, 7] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("neap.db");
+            let store = rounds(&path).await;
+            assert_eq!(findings(&path).await, [""; 0]);
+            let reader = Reader::open(&path).await.unwrap();
+            let doomed = reader.doomed(RULE).await.unwrap();
+            assert_eq!(doomed.len(), 1);
+            let cut_off = {
+                let (store, doomed) = (store.clone(), doomed.clone());
+                tokio::spawn(async move {
+                    let stop = |removed| assert!(removed < killed_after, "as a kill does");
+                    store.remove_in(2, &doomed, RULE, stop).await.map(drop)
+                })
+            };
+            assert!(cut_off.await.unwrap_err().is_panic());
+            let done: i64 = sqlx::query_scalar("SELECT done FROM jobs WHERE round = 1")
+                .fetch_one(reader.pool())
+                .await
+                .unwrap();
+            assert_eq!(done, 7 - i64::try_from(killed_after).unwrap());
+            assert_eq!(findings(&path).await, [""; 0], "{killed_after}");
+
+            let left = reader.doomed(RULE).await.unwrap();
+            let removed = store.remove_in(2, &left, RULE, |_| {}).await.unwrap();
+            assert_eq!((removed.rounds, removed.requests), (1, 7 - killed_after));
+            assert_eq!(findings(&path).await, [""; 0], "{killed_after}");
+            let rest: (i64, i64) =
+                sqlx::query_as("SELECT count(*), count(redirect_to) FROM requests")
+                    .fetch_one(reader.pool())
+                    .await
+                    .unwrap();
+            assert_eq!(rest, (7, 6), "the other round is as it was");
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use futures_util::TryStreamExt;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::check::Check;
 use crate::reader::stored_at;
@@ -14,6 +14,9 @@ use crate::{Reader, StoreError};
 
 /// Records that are read in one go, off the threads that wait.
 const RECORDS: usize = 256;
+
+/// Rows of bodies that are read at one moment.
+const ROWS: i64 = 4096;
 
 /// Compares files with rows, and with `with_bodies` reads every record that a page has.
 pub(super) async fn check(
@@ -25,7 +28,7 @@ pub(super) async fn check(
     strangers(reader.shelves(), &known, check);
     ranges(reader, check).await?;
     if with_bodies {
-        bodies(reader, check).await?;
+        bodies(reader, ROWS, check).await?;
     }
     Ok(())
 }
@@ -123,46 +126,67 @@ async fn ranges(reader: &Reader, check: &mut Check) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Every body of a page, in the order of the files; a revisit by its own record, and each original once.
-const BODIES: &str = "SELECT s.file, p.segment_offset, p.segment_bytes, NULL, NULL, NULL,
-       p.payload_sha1, r.url, p.original_id IS NOT NULL, p.segment_id AS segment
-     FROM pages p JOIN segments s USING (segment_id) JOIN requests r USING (request_id)
-     UNION ALL
-     SELECT s.file, o.segment_offset, o.segment_bytes, NULL, NULL, NULL,
-       (SELECT p.payload_sha1 FROM pages p WHERE p.original_id = o.original_id), o.url, 0, o.segment_id
-     FROM originals o JOIN segments s USING (segment_id)
-     ORDER BY segment, 2";
+/// Bodies of pages behind a request, some of them; a revisit by its own record.
+const OF_PAGES: &str = "SELECT s.file, p.segment_offset, p.segment_bytes, NULL, NULL, NULL,
+       p.payload_sha1, r.url, p.original_id IS NOT NULL, p.request_id, p.segment_id
+     FROM pages p CROSS JOIN segments s USING (segment_id) CROSS JOIN requests r USING (request_id)
+     WHERE p.request_id > ? ORDER BY p.request_id LIMIT ?";
+
+/// Originals behind one of them, some of them.
+const OF_ORIGINALS: &str = "SELECT s.file, o.segment_offset, o.segment_bytes, NULL, NULL, NULL,
+       (SELECT p.payload_sha1 FROM pages p WHERE p.original_id = o.original_id), o.url, 0,
+       o.original_id, o.segment_id
+     FROM originals o CROSS JOIN segments s USING (segment_id)
+     WHERE o.original_id > ? ORDER BY o.original_id LIMIT ?";
 
 struct Body {
     stored: Stored,
     url: String,
     is_revisit: bool,
+    /// Where it is among all: number of the file, and offset.
+    at: (i64, u64),
 }
 
-async fn bodies(reader: &Reader, check: &mut Check) -> Result<(), StoreError> {
-    let sql = || StoreError::sql(reader.path());
-    let mut rows = sqlx::query(BODIES).fetch(reader.pool());
-    let mut batch = Vec::with_capacity(RECORDS);
-    loop {
-        let row = rows.try_next().await.map_err(sql())?;
-        let is_last = row.is_none();
-        if let Some(row) = row
-            && let Some(stored) = stored_at(&row, 0, reader.shelves())
-            && reader.shelves().missed(&stored).is_none()
-        {
-            batch.push(Body {
-                stored,
-                url: row.get(7),
-                is_revisit: row.get(8),
-            });
-        }
-        if batch.len() == RECORDS || is_last {
-            read_all(std::mem::take(&mut batch), check).await?;
-        }
-        if is_last {
-            return Ok(());
+/// Reads all bodies, so many rows at a time: whoever reads one moment of the store for long keeps the log of
+/// a run from being emptied. A page and its row in `requests` are found by the same number.
+async fn bodies(reader: &Reader, rows: i64, check: &mut Check) -> Result<(), StoreError> {
+    for sql in [OF_PAGES, OF_ORIGINALS] {
+        let mut behind = i64::MIN;
+        loop {
+            let found = sqlx::query(sql)
+                .bind(behind)
+                .bind(rows)
+                .fetch_all(reader.pool())
+                .await
+                .map_err(StoreError::sql(reader.path()))?;
+            let Some(last) = found.last() else { break };
+            behind = last.get(9);
+            // In the order of the files, which is nearly that of the disk.
+            let mut bodies: Vec<Body> = found
+                .iter()
+                .filter_map(|row| body(row, reader.shelves()))
+                .collect();
+            bodies.sort_by_key(|body| body.at);
+            let mut bodies = bodies.into_iter().peekable();
+            while bodies.peek().is_some() {
+                read_all(bodies.by_ref().take(RECORDS).collect(), check).await?;
+            }
         }
     }
+    Ok(())
+}
+
+fn body(row: &SqliteRow, shelves: &Shelves) -> Option<Body> {
+    let stored = stored_at(row, 0, shelves)?;
+    if shelves.missed(&stored).is_some() {
+        return None;
+    }
+    Some(Body {
+        at: (row.get(10), stored.record.offset),
+        stored,
+        url: row.get(7),
+        is_revisit: row.get(8),
+    })
 }
 
 async fn read_all(batch: Vec<Body>, check: &mut Check) -> Result<(), StoreError> {
@@ -179,4 +203,43 @@ async fn read_all(batch: Vec<Body>, check: &mut Check) -> Result<(), StoreError>
         .map_err(|error| StoreError::Unexpected(error.to_string()))?;
     wrong.into_iter().for_each(|what| check.damage(what));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::job;
+    use crate::{Access, Store, Submission};
+    use neap_core::CanonicalUrl;
+
+    #[tokio::test]
+    async fn bodies_are_read_a_few_rows_at_a_time_and_none_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let urls = (0..7).map(|n| CanonicalUrl::parse(&format!("http://a.example/{n}")).unwrap());
+        let job = &job("shop");
+        store.submit(Submission { job, urls }).await.unwrap();
+        let mut connection = store.connect().await.unwrap();
+        // Files that are not there: each body is told to be damaged.
+        sqlx::raw_sql(
+            "INSERT INTO segments (segment_id, file, epoch, file_bytes) VALUES (1, 'x', 1, 999);
+             INSERT INTO pages (request_id, status, fetched_ms, body_bytes, segment_id, segment_offset,
+                 segment_bytes) SELECT request_id, 200, 0, 0, 1, 100 - request_id, 1 FROM requests;
+             INSERT INTO originals SELECT request_id, 1, 100 + request_id, 1, url, 0 FROM requests
+               WHERE request_id < 4;",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let reader = Reader::open(&path).await.unwrap();
+        for rows in [1, 2, 7, 100] {
+            let mut check = Check::default();
+            bodies(&reader, rows, &mut check).await.unwrap();
+            assert_eq!((check.bodies, check.damages), (10, 10), "{rows}");
+            let urls: std::collections::BTreeSet<_> =
+                check.findings.iter().map(|found| &found.what).collect();
+            assert_eq!(urls.len(), 10, "{rows}: {urls:?}");
+        }
+    }
 }
