@@ -52,11 +52,22 @@ impl Store {
         &self,
         job: JobId,
         requests: &[RequestId],
+        told: impl FnMut(u64),
+    ) -> Result<u64, StoreError> {
+        self.retry_in(SLICE, job, requests, told).await
+    }
+
+    /// As [`Store::retry_requests`], so many at a time.
+    async fn retry_in(
+        &self,
+        most: usize,
+        job: JobId,
+        requests: &[RequestId],
         mut told: impl FnMut(u64),
     ) -> Result<u64, StoreError> {
         let mut outside = self.outside().await?;
         let mut retried = 0;
-        for slice in requests.chunks(SLICE) {
+        for slice in requests.chunks(most) {
             outside.begin().await?;
             outside.check_takes_work(job).await?;
             let done = retry(outside.connection(), job, slice).await;
@@ -78,11 +89,22 @@ impl Store {
         &self,
         job: JobId,
         requests: &[RequestId],
+        told: impl FnMut(u64),
+    ) -> Result<u64, StoreError> {
+        self.skip_in(SLICE, job, requests, told).await
+    }
+
+    /// As [`Store::skip_requests`], so many at a time.
+    async fn skip_in(
+        &self,
+        most: usize,
+        job: JobId,
+        requests: &[RequestId],
         mut told: impl FnMut(u64),
     ) -> Result<u64, StoreError> {
         let mut outside = self.outside().await?;
         let mut skipped = 0;
-        for slice in requests.chunks(SLICE) {
+        for slice in requests.chunks(most) {
             outside.begin().await?;
             skipped += skip_slice(&mut outside, job, slice).await?;
             outside.commit().await?;
@@ -175,4 +197,56 @@ async fn skip(
     .await?;
     counters::write(&changes, connection).await?;
     Ok(open.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::CanonicalUrl;
+
+    use super::*;
+    use crate::testing::job;
+    use crate::{Access, JobState, Submission};
+
+    #[tokio::test]
+    async fn what_takes_several_slices_is_told_and_counted_after_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let urls = (0..5).map(|n| format!("http://{n}.example/"));
+        let urls = urls.map(|url| CanonicalUrl::parse(&url).unwrap());
+        let submission = Submission {
+            job: &job("shop"),
+            urls,
+        };
+        let job = store.submit(submission).await.unwrap().job_id;
+        let mut connection = store.connect().await.unwrap();
+        sqlx::raw_sql(
+            "UPDATE requests SET state = 3; UPDATE hosts SET failed = 1, is_given_up = 1;
+             UPDATE jobs SET failed = ready, ready = 0, state = 1, finished_ms = 1;",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let requests: Vec<RequestId> = (1..=5).map(RequestId).collect();
+        let mut told = Vec::new();
+        let retried = store.retry_in(2, job, &requests, |done| told.push(done));
+        assert_eq!(retried.await.unwrap(), 5);
+        assert_eq!(told, [2, 4, 5]);
+        let row = store.job(job).await.unwrap();
+        assert_eq!((row.counts.ready, row.counts.failed), (5, 0));
+        assert_eq!(row.state, JobState::Unfinished);
+        let hopeless: i64 = sqlx::query_scalar("SELECT sum(failed + is_given_up) FROM hosts")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(hopeless, 0);
+
+        told.clear();
+        let skipped = store.skip_in(2, job, &requests, |done| told.push(done));
+        assert_eq!(skipped.await.unwrap(), 5);
+        assert_eq!(told, [2, 4, 5]);
+        let row = store.job(job).await.unwrap();
+        assert_eq!((row.counts.open(), row.counts.skipped), (0, 5));
+        assert_eq!(row.state, JobState::Finished, "nothing of it is open");
+    }
 }
