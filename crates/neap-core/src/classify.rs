@@ -163,7 +163,7 @@ pub fn classify(exchange: &Exchange, retry_after: Option<Duration>, is_retry: bo
     };
     let signal = Signal {
         kind,
-        latency: exchange.timings.first_byte,
+        latency: exchange.timings.waiting(),
         retry_after,
         is_retry,
     };
@@ -298,6 +298,35 @@ mod tests {
             (outcome, fault, signal),
             (Outcome::Transient, Fault::Credentials, SignalKind::Nothing)
         );
+    }
+
+    #[test]
+    fn making_a_connection_is_no_latency_of_the_host() {
+        let ms = Duration::from_millis;
+        for (dns, connect, first_byte, latency) in [
+            (None, None, Some(ms(80)), Some(ms(80))),
+            (Some(ms(20)), Some(ms(50)), Some(ms(150)), Some(ms(80))),
+            (None, Some(ms(50)), Some(ms(49)), Some(ms(0))),
+            (Some(ms(20)), Some(ms(50)), None, None),
+        ] {
+            let exchange = Exchange {
+                result: Err(crate::exchange::Failure {
+                    kind: FailureKind::Reset,
+                    status: None,
+                    detail: String::new(),
+                }),
+                timings: crate::exchange::Timings {
+                    dns,
+                    connect,
+                    first_byte,
+                    total: ms(200),
+                },
+                sent: http::HeaderMap::new(),
+                route: Default::default(),
+            };
+            let judgement = classify(&exchange, None, false);
+            assert_eq!(judgement.signal.latency, latency, "{:?}", exchange.timings);
+        }
     }
 
     #[test]

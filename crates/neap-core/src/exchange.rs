@@ -63,6 +63,15 @@ pub struct Timings {
     pub total: Duration,
 }
 
+impl Timings {
+    /// How long the host took to answer: to its header, without making a connection, which says little
+    /// about its load; `None` if no header came.
+    pub fn waiting(&self) -> Option<Duration> {
+        let connecting = self.dns.unwrap_or_default() + self.connect.unwrap_or_default();
+        Some(self.first_byte?.saturating_sub(connecting))
+    }
+}
+
 /// Why there is no complete answer, with the words of the layer that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

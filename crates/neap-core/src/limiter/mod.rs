@@ -281,6 +281,11 @@ impl HostLimiter {
         self.has_answered
     }
 
+    /// Until when the host asked to be left alone; a moment that is past if it did not.
+    pub fn held_until(&self) -> Time {
+        self.rate.held_until()
+    }
+
     /// Since when the host did nothing but fail, if it is only probed for that.
     pub fn only_probed_since(&self) -> Option<Time> {
         self.breaker.stopped_since()

@@ -11,7 +11,7 @@ use rand::RngCore;
 
 use super::budget::RetryBudget;
 use super::host::careful_budget;
-use super::patience::Patience;
+use super::patience::{Patience, has_worked};
 use super::turns::Turn;
 use super::work::{Hold, Token};
 use crate::backoff::RETRY_AFTER_MAX;
@@ -57,6 +57,8 @@ pub(super) struct Door {
     held_until: Time,
     /// Its limiter goes on from an earlier run.
     has_memory: bool,
+    /// The latency that an earlier run stored, in seconds; 0 if none did.
+    known_latency_s: f32,
     /// The hosts behind it.
     pub(super) hosts: BTreeSet<HostId>,
     /// It is given up for that one as soon as nothing is in flight; until then nothing starts.
@@ -80,6 +82,7 @@ impl Door {
             demand,
             held_until: Time::ZERO,
             has_memory: false,
+            known_latency_s: 0.0,
             hosts: BTreeSet::new(),
             gives_way_to: None,
             parked: Vec::new(),
@@ -117,6 +120,10 @@ impl Door {
             .map_or(Duration::ZERO, |at| at.since(unix_now));
         self.hold_until(now + pause.min(RETRY_AFTER_MAX));
         self.patience.pause(pause);
+        if has_worked(&memory) {
+            self.patience.has_worked();
+            self.known_latency_s = memory.latency_s;
+        }
         if self.last_start.is_none() && !self.has_memory {
             self.limiter = limiter(self.demand, Some(memory), now, unix_now);
             self.has_memory = true;
@@ -126,6 +133,15 @@ impl Door {
     /// Nothing starts before then.
     pub(super) fn hold_until(&mut self, until: Time) {
         self.held_until = self.held_until.max(until);
+    }
+
+    /// The hosts behind another door come through this one from now on. What they asked for holds, also if
+    /// they were only probed meanwhile; a pause that is over by now does no harm.
+    pub(super) fn take_over(&mut self, other: &Door) {
+        self.hosts.extend(&other.hosts);
+        self.fresh += other.fresh;
+        self.hold_until(other.held_until.max(other.limiter.held_until()));
+        self.patience.join(&other.patience);
     }
 
     // ---- starts -------------------------------------------------------------------------------
@@ -201,6 +217,10 @@ impl Door {
     /// What is worth keeping for the next run.
     pub(super) fn memory(&self, now: Time, unix_now: UnixMs) -> Memory {
         let mut memory = self.limiter.memory(now, unix_now);
+        // Too old for the limiter, it still says that the host worked.
+        if !has_worked(&memory) {
+            memory.latency_s = self.known_latency_s;
+        }
         let held = self.held_until.since(now);
         if !held.is_zero() {
             memory.held_until = memory.held_until.max(Some(unix_now + held));

@@ -12,7 +12,6 @@ use super::Hasher;
 use super::door::{Demand, Door, DoorId};
 use super::work::Hold;
 use crate::ids::HostId;
-use crate::limiter::State;
 use crate::time::{Time, UnixMs};
 
 /// All doors, and which of them hosts of one domain share.
@@ -97,12 +96,7 @@ impl Doors {
             self.timers.remove(&(at, id));
         }
         let heir = self.doors.get_mut(&heir_id)?;
-        heir.hosts.extend(&door.hosts);
-        heir.fresh += door.fresh;
-        // A pause that is over by now does no harm.
-        if let State::Held { until } = door.state(Time::ZERO) {
-            heir.hold_until(until);
-        }
+        heir.take_over(&door);
         Some((heir_id, door))
     }
 

@@ -107,8 +107,8 @@ pub struct HostView {
     pub state: State,
     /// Requests a second of late.
     pub rate: f64,
-    /// Latency to the header that 95 of 100 answers stay below, failures for load not counted; `None`
-    /// before the first answer.
+    /// Latency to the header, connecting left out, that 95 of 100 answers stay below, failures for load
+    /// not counted; `None` before the first answer.
     pub p95: Option<Duration>,
     /// Whether its robots file is not known yet, so that nothing else may be asked.
     pub waits_for_robots: bool,
@@ -275,6 +275,11 @@ impl HostEntry {
         }
     }
 
+    /// It gave a good answer in an earlier run.
+    pub(super) fn has_worked(&mut self) {
+        self.patience.has_worked();
+    }
+
     // ---- starts -------------------------------------------------------------------------------
 
     pub(super) fn start(&mut self, now: Time) {
@@ -345,7 +350,6 @@ impl HostEntry {
         }
     }
 
-    /// How it stands, with its door if it has one yet.
     /// Whether its pace still goes down, though nothing happens any more.
     pub(super) fn is_fading(&self, now: Time) -> bool {
         /// Requests a second that are shown as none.
@@ -353,6 +357,7 @@ impl HostEntry {
         self.pace.per_second(now) >= NONE
     }
 
+    /// How it stands, with its door if it has one yet.
     pub(super) fn view(&self, host: HostId, door: Option<&Door>, now: Time) -> HostView {
         HostView {
             host,

@@ -52,6 +52,7 @@ pub use job::JobSettings;
 use job::{JobEntry, Quota};
 use lane::Lane;
 use owned::Owned;
+use patience::has_worked;
 use suspects::{Stage, Suspects};
 use turns::Turn;
 pub use work::{Dispatch, Hold, Position, Ready, Refill, Token, Wake};
@@ -199,6 +200,9 @@ impl Scheduler {
         entry.domain = name.domain().into();
         if let Some(crawl_delay) = robots {
             entry.robots_known(crawl_delay);
+        }
+        if memory.as_ref().is_some_and(has_worked) {
+            entry.has_worked();
         }
         let (demand, moment) = (entry.demand(), (now, unix_now));
         let id = self.doors.admit(host, &entry.domain, demand, moment);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::backoff::RETRY_AFTER_MAX;
-use crate::limiter::{Signal, SignalKind};
+use crate::limiter::{Memory, Signal, SignalKind};
 use crate::time::Time;
 
 /// A host that never gave any answer is given up after this time: most such hosts are gone for good,
@@ -17,6 +17,11 @@ const NEVER_ANSWERED: Duration = Duration::from_secs(60);
 /// Failures in a row that make a host one that does nothing but fail, where others that share its limiter
 /// still answer; as many as stop a limiter.
 const ROW: u32 = 4;
+
+/// Whether a host gave a good answer in an earlier run: only such answers have a latency that is stored.
+pub(super) fn has_worked(memory: &Memory) -> bool {
+    memory.latency_s > 0.0
+}
 
 /// What was heard since the last good answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +52,17 @@ impl Patience {
                 self.pause(signal.retry_after.unwrap_or_default());
             }
         }
+    }
+
+    /// It gave a good answer in an earlier run.
+    pub(super) fn has_worked(&mut self) {
+        self.has_answered = true;
+    }
+
+    /// Others come to share what it is the patience with.
+    pub(super) fn join(&mut self, other: &Patience) {
+        self.has_answered |= other.has_answered;
+        self.longest_pause = self.longest_pause.max(other.longest_pause);
     }
 
     /// It asked for a pause, in this run or an earlier one.

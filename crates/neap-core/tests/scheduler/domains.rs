@@ -212,6 +212,35 @@ fn a_pause_that_one_host_asks_for_holds_its_whole_domain_and_is_stored_with_all(
 }
 
 #[test]
+fn a_pause_of_a_host_that_is_only_probed_holds_the_domain_that_it_joins() {
+    let of_shop = Host::new(20, 50).of_domain("shop.example");
+    let pause = Duration::from_secs(3600);
+    let failing = of_shop.clone().with_outage(1.0, 2.0);
+    let failing = failing.with_pause(2.0, 20.0, pause);
+    let mut world = World::new(48, 16, vec![of_shop, failing]);
+    let patient = JobSettings {
+        spacing: Duration::from_millis(50),
+        give_up_after: Duration::from_secs(24 * 3600),
+        ..job()
+    };
+    let by_domain = JobSettings {
+        key: LimitKey::Domain,
+        ..patient.clone()
+    };
+    world.add_job(1, patient, [pages(1, 400), pages(2, 400)].concat());
+    world.run_until(|world| world.now > secs(10.0));
+    let view = world.scheduler.host(HostId(2), world.now);
+    let state = view.expect("it takes part").state;
+    assert!(matches!(state, Limiter::OnlyProbed { next, .. } if next > secs(3600.0)));
+    world.add_job(2, by_domain, pages(1, 1));
+    world.run_until(|world| world.now > secs(1000.0));
+    let during = |sent: &&super::support::Sent| sent.at > secs(11.0);
+    assert_eq!(world.sent.iter().filter(during).count(), 0);
+    world.run();
+    assert_eq!(world.ended(1, State::Done), 800);
+}
+
+#[test]
 fn what_a_domain_learned_is_found_again_whichever_host_comes_first() {
     let settings = Settings { ceiling: 16 };
     let known = HostLimiter::new(settings, None, Time::ZERO, UnixMs(0));

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use neap_core::limiter::{HostLimiter, Settings, State as Limiter};
+use neap_core::job::LimitKey;
+use neap_core::limiter::{HostLimiter, Memory, Settings, State as Limiter};
 use neap_core::scheduler::{Hold, JobSettings, Position, Scheduler, Wake};
 use neap_core::{HostId, JobId, Time, UnixMs};
 
@@ -171,4 +172,55 @@ fn a_day_that_a_host_asked_for_holds_it_in_the_next_run_too() {
     let just_before = secs(23.0 * 3600.0);
     assert_eq!(scheduler.poll_dispatch(just_before), None);
     assert!(scheduler.poll_dispatch(until).is_some());
+}
+
+/// What a run stores of a host that it got answers from.
+fn memory_of_a_good_run() -> Memory {
+    let mut world = World::new(70, 16, vec![Host::new(8, 50)]);
+    world.add_job(1, job(), pages(1, 200));
+    world.run_until(|world| world.store.done(1, 1) >= 100);
+    let memories = world.scheduler.take_memories(world.now, UnixMs(0));
+    memories[0].1
+}
+
+#[test]
+fn a_host_that_worked_in_an_earlier_run_is_borne_with_as_long_as_the_job_says() {
+    let known = memory_of_a_good_run();
+    // A day later the limiter makes nothing of it, and a run that saw no answer stores it on.
+    let stale = Memory {
+        saved_at: UnixMs(-24 * 3600 * 1000),
+        ..known
+    };
+    for (memory, is_given_up) in [(Some(known), false), (Some(stale), false), (None, true)] {
+        let mut world = World::new(71, 16, vec![Host::new(8, 50).with_outage(0.0, 300.0)]);
+        world
+            .memories
+            .extend(memory.map(|memory| (HostId(1), memory)));
+        world.add_job(1, job(), pages(1, 100));
+        world.run_until(|world| world.now > secs(200.0));
+        let (_, stored) = world
+            .scheduler
+            .take_memories(world.now, UnixMs(0))
+            .remove(0);
+        assert_eq!(stored.latency_s > 0.0, memory.is_some(), "{stored:?}");
+        world.run();
+        assert_eq!(!world.given_up.is_empty(), is_given_up, "{memory:?}");
+    }
+}
+
+#[test]
+fn a_host_that_worked_is_borne_with_beside_others_of_its_domain_that_answer() {
+    let memory = memory_of_a_good_run();
+    let live = Host::new(20, 50).of_domain("shop.example");
+    let down = live.clone().with_outage(0.0, 300.0);
+    let mut world = World::new(72, 16, vec![live, down]);
+    world.memories.insert(HostId(2), memory);
+    let slow = JobSettings {
+        spacing: Duration::from_millis(100),
+        key: LimitKey::Domain,
+        ..job()
+    };
+    world.add_job(1, slow, [pages(1, 5000), pages(2, 100)].concat());
+    world.run_until(|world| world.now > secs(299.0));
+    assert_eq!(world.given_up, []);
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use neap_core::classify::{Judgement, Outcome, classify};
 use neap_core::exchange::{Answer, Exchange, Failure, Timings};
 use neap_core::job::{LimitKey, Retry};
-use neap_core::limiter::Signal;
+use neap_core::limiter::{Memory, Signal};
 use neap_core::scheduler::{
     Dispatch, JobSettings, MAX_BUFFERED, Position, Ready, Refill, Scheduler, Token, Wake,
 };
@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) most_in_flight: BTreeMap<HostId, u32>,
     pub(crate) most_busy: u32,
     pub(crate) robots_wait: Duration,
+    /// What the store knows of hosts from an earlier run.
+    pub(crate) memories: BTreeMap<HostId, Memory>,
     jobs: BTreeMap<JobId, JobSettings>,
     finished: BTreeSet<JobId>,
     hosts: BTreeMap<HostId, Host>,
@@ -135,6 +137,7 @@ impl World {
             most_in_flight: BTreeMap::new(),
             most_busy: 0,
             robots_wait: Duration::from_secs(5),
+            memories: BTreeMap::new(),
             jobs: BTreeMap::new(),
             finished: BTreeSet::new(),
             hosts: numbered.collect(),
@@ -387,12 +390,13 @@ impl World {
             Event::Loaded(host) => {
                 let name = self.name(host);
                 let unix_now = neap_core::UnixMs(self.now.as_micros() as i64 / 1000);
+                let memory = self.memories.get(&host).copied();
                 let robots = self.robots_stored.get(&host).copied();
                 if robots.is_some() {
                     self.inform_jobs(host);
                 }
                 self.scheduler
-                    .handle_host(host, &name, None, robots, self.now, unix_now);
+                    .handle_host(host, &name, memory, robots, self.now, unix_now);
             }
             Event::Leased(request, token) => self.exchange(request, token),
             Event::Refused(request, token) => {
