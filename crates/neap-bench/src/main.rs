@@ -11,16 +11,20 @@
 //! | `site` | which pages does the origin serve? |
 //! | `origin` | who serves them? |
 //! | `bare` | what does it cost without neap? |
+//! | `store` | what does the store cost at 0, 1 and 10 million URLs? |
 //! | `spent` | what did one process spend? |
+//! | `number` | which number does `10M` mean? |
 //! | `print` | how are the figures shown? |
 
 mod attribution;
 mod bare;
+mod number;
 mod origin;
 mod pages;
 mod print;
 mod site;
 mod spent;
+mod store;
 
 use clap::{Parser, Subcommand};
 use miette::Result;
@@ -41,6 +45,8 @@ enum Bench {
     Pages(pages::Options),
     /// The share of captured answers whose producer and culprit `neap classify` names rightly.
     Attribution(attribution::Options),
+    /// CPU per link and per page of the store, at several sizes of it.
+    Store(store::Options),
     /// Serves the pages; started by the others.
     #[command(hide = true)]
     Origin(origin::Options),
@@ -61,6 +67,9 @@ fn main() -> Result<()> {
         Bench::Attribution(options) => {
             let rows = attribution::run(&options)?;
             print::print(arguments.format, &attribution::COLUMNS, &rows)
+        }
+        Bench::Store(options) => {
+            print::print(arguments.format, &store::COLUMNS, &store::run(&options)?)
         }
         Bench::Origin(options) => origin::run(&options),
         Bench::Bare(options) => bare::run(&options),

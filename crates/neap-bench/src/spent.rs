@@ -84,7 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     std::process::exit(status.code().unwrap_or(-1))
 }
 
-fn duration(time: TimeVal) -> Duration {
+pub(crate) fn duration(time: TimeVal) -> Duration {
     let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }

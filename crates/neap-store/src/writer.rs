@@ -355,6 +355,8 @@ impl Work {
             let events = commit(&mut self.ledger, &mut self.connection, &mut batch.commands);
             let events = events.await?;
             pace = Pace::after(started);
+            let took_us = u64::try_from(pace.took.as_micros()).unwrap_or(u64::MAX);
+            tracing::trace!(commands, took_us, "committed");
             identity.check()?;
             for event in events {
                 let _ = self.events.send(event);
