@@ -4,20 +4,22 @@
 //! cargo build --release -p neap-core --example scheduler_cost
 //! valgrind --tool=callgrind --callgrind-out-file=/dev/null \
 //!   --toggle-collect='*scheduler_cost::dispatch*' --toggle-collect='*scheduler_cost::record*' \
-//!   target/release/examples/scheduler_cost 100000 300000
+//!   target/release/examples/scheduler_cost 16384 300000
 //! ```
 //!
 //! Counted is what happens from the choice of a request to the record of its answer: whose turn it is,
 //! the limiter, the verdict, the record. What the store brings is not. What valgrind says was collected,
-//! divided by the requests that this says were recorded, is the answer. The arguments are hosts and
-//! requests; memory is told where `/proc` is, and means nothing under valgrind.
+//! divided by the requests that this says were recorded, is the answer. The arguments are hosts, no
+//! more than can be at work at a time, and requests; memory is told where `/proc` is, and means nothing under valgrind.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use neap_core::job::LimitKey;
 use neap_core::limiter::{Signal, SignalKind};
-use neap_core::scheduler::{Dispatch, JobSettings, Position, Ready, Refill, Scheduler, Token};
+use neap_core::scheduler::{
+    Dispatch, JobSettings, MAX_LANES, Position, Ready, Refill, Scheduler, Token,
+};
 use neap_core::{CanonicalUrl, Host, HostId, JobId, RequestId, Time, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -36,6 +38,8 @@ fn main() {
         eprintln!("usage: scheduler_cost HOSTS REQUESTS");
         std::process::exit(2);
     };
+    // Hosts beyond these would wait in the store.
+    let hosts = hosts.min(MAX_LANES as u32);
     let before = resident_bytes();
     let mut scheduler = Scheduler::new(IN_FLIGHT as u32);
     scheduler.add_job(JOB, settings());

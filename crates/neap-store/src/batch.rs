@@ -19,8 +19,16 @@ use crate::{Counts, JobRow, StoreError};
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Announces what is ready for a job: an [`Event::Ready`] for each host, and [`Event::NextDue`].
+    /// Lets a job take part and announces what is ready for it: [`Event::Ready`] for its first hosts,
+    /// [`Event::NextDue`], [`Event::Counts`] and [`Event::Announced`].
     OpenJob(JobId),
+    /// Announces more hosts of an opened job: an [`Event::Ready`] for each, and [`Event::Announced`].
+    Announce {
+        /// The job.
+        job: JobId,
+        /// The first host that is looked at.
+        from: HostId,
+    },
     /// Reads ready requests of a host and job. Answered by [`Event::Refilled`].
     Refill(Refill),
     /// Marks requests as in flight. Answered by [`Event::Leased`], after which they may be sent.
@@ -293,6 +301,13 @@ pub enum Event {
     Recorded(Recorded),
     /// A host has new ready requests of a job; once for each host, job and batch.
     Ready(ReadyHost),
+    /// Hosts with ready requests of a job were announced.
+    Announced {
+        /// The job.
+        job: JobId,
+        /// The first host that was not looked at; `None` if all were.
+        next: Option<HostId>,
+    },
     /// These waited and are ready now.
     Promoted(Vec<Ready>),
     /// How far a job is now; after each batch that changed it, and with [`Command::OpenJob`].

@@ -139,6 +139,9 @@ impl Crawl {
         while let Some(refill) = self.scheduler.poll_refill() {
             self.send(Command::Refill(refill)).await?;
         }
+        while let Some((job, from)) = self.scheduler.poll_announce() {
+            self.send(Command::Announce { job, from }).await?;
+        }
         let mut leases = Vec::new();
         while self.sent < sent_at_end
             && let Some(dispatch) = self.scheduler.poll_dispatch(self.now())
@@ -192,6 +195,7 @@ impl Crawl {
                 self.scheduler
                     .handle_ready(ready.job, ready.host, ready.first);
             }
+            Event::Announced { job, next } => self.scheduler.handle_announced(job, next),
             Event::Host(row) => {
                 let now = self.now();
                 self.scheduler

@@ -58,6 +58,12 @@ pub(super) struct JobEntry {
     /// Hosts whose lanes of this job wait for room among its pages. While there is room, one of them
     /// at least is in the ring: each turn that leaves room behind calls up the next.
     pub(super) parked: VecDeque<HostId>,
+    /// Its lanes.
+    pub(super) lanes: usize,
+    /// The first host for which there was no lane: the store is asked for it, and for those behind it, again.
+    pub(super) left_out: Option<HostId>,
+    /// The store was asked for that.
+    pub(super) is_announcing: bool,
 }
 
 impl JobEntry {
@@ -69,7 +75,14 @@ impl JobEntry {
             was_full: false,
             is_paused: false,
             parked: VecDeque::new(),
+            lanes: 0,
+            left_out: None,
+            is_announcing: false,
         }
+    }
+
+    pub(super) fn leave_out(&mut self, host: HostId) {
+        self.left_out = Some(self.left_out.map_or(host, |first| first.min(host)));
     }
 
     /// Whether the job has all its pages; says so once.

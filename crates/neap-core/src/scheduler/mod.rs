@@ -15,7 +15,7 @@
 //!
 //! The scheduler is told and asked, it never looks: `handle_*` are events, `poll_*` are decisions, and
 //! [`Scheduler::poll_timeout`] is the next moment at which asking again makes sense. At most
-//! [`MAX_BUFFERED`] requests are held over all hosts, whatever the size of the frontier.
+//! [`MAX_BUFFERED`] requests of [`MAX_LANES`] lanes are held, whatever the size of the frontier.
 
 mod budget;
 mod door;
@@ -67,6 +67,14 @@ pub const REFILL: usize = 32;
 
 /// Room for requests of lanes that have none: slow hosts that came first cannot fill all of it.
 const RESERVE: usize = MAX_BUFFERED / 4;
+
+/// Lanes that are at work at a time, over all jobs. Hosts beyond them wait in the store and come in, in their
+/// order, as lanes come to their end: memory does not grow with the hosts of a crawl. Far more than can be in
+/// flight, so that hosts that are held leave enough others.
+pub const MAX_LANES: usize = 16_384;
+
+/// Lanes that are free when the store is asked for more hosts.
+const LANES_AT_ONCE: usize = 1024;
 
 /// A request that was in flight at this many crashes is tried alone, so that it is known whether the
 /// crash was its doing.
@@ -156,9 +164,18 @@ impl Scheduler {
 
     /// The store holds ready requests of a job for a host, the first of them at `first`.
     pub fn handle_ready(&mut self, job: JobId, host: HostId, first: Position) {
-        let Some(entry) = self.jobs.get(&job).filter(|entry| !entry.is_paused) else {
+        let most = self.most_lanes();
+        let is_known = self.lanes.contains_key(&(job, host));
+        let Some(entry) = self.jobs.get_mut(&job).filter(|entry| !entry.is_paused) else {
             return;
         };
+        if !is_known {
+            if entry.lanes >= most {
+                entry.leave_out(host);
+                return;
+            }
+            entry.lanes += 1;
+        }
         let known = self.hosts.entry(host).or_insert_with(|| {
             self.unloaded.push_back(host);
             HostEntry::new(&entry.settings)
@@ -176,6 +193,16 @@ impl Scheduler {
             .or_insert_with(|| Lane::new(first));
         lane.more_from(first);
         self.feed(job, host);
+    }
+
+    /// The store announced hosts of a job by [`Scheduler::handle_ready`], those before `next` or all of them.
+    pub fn handle_announced(&mut self, job: JobId, next: Option<HostId>) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.is_announcing = false;
+            if let Some(host) = next {
+                entry.leave_out(host);
+            }
+        }
     }
 
     /// What the store knows of a host that [`Scheduler::poll_load`] named: its name, the limiter's memory,
@@ -396,6 +423,7 @@ impl Scheduler {
     pub fn pause_job(&mut self, job: JobId) {
         if let Some(entry) = self.jobs.get_mut(&job) {
             entry.is_paused = true;
+            entry.left_out = None;
             self.drop_job_work(job);
         }
     }
@@ -492,6 +520,27 @@ impl Scheduler {
         self.unloaded.pop_front()
     }
 
+    /// The job of which the store should announce more hosts, and the host from which on, if there are lanes
+    /// for them.
+    pub fn poll_announce(&mut self) -> Option<(JobId, HostId)> {
+        let most = self.most_lanes();
+        let room = LANES_AT_ONCE.min(most / 2);
+        if self.is_draining {
+            return None;
+        }
+        self.jobs.iter_mut().find_map(|(job, entry)| {
+            let is_free = !entry.is_announcing && entry.lanes + room <= most;
+            let host = entry.left_out.take_if(|_| is_free)?;
+            entry.is_announcing = true;
+            Some((*job, host))
+        })
+    }
+
+    /// Lanes that one job may have.
+    fn most_lanes(&self) -> usize {
+        (MAX_LANES / self.jobs.len().max(1)).max(2)
+    }
+
     /// Whether requests that waited are due, so that the store should make them ready.
     pub fn poll_promote(&mut self, now: Time) -> bool {
         let is_due = !self.is_draining && self.next_due.is_some_and(|due| due <= now);
@@ -536,7 +585,11 @@ impl Scheduler {
             Wake::Host(_, hold) => hold.is_trouble(),
             Wake::RetryDue => true,
         };
-        let is_waiting = self.ring.is_empty() && self.hungry.is_empty() && self.ordered == 0;
+        let mut jobs = self.jobs.values();
+        let is_waiting = self.ring.is_empty()
+            && self.hungry.is_empty()
+            && self.ordered == 0
+            && !jobs.any(|entry| entry.is_announcing);
         let is_idle = is_trouble && self.busy == 0 && is_waiting;
         let is_loaded = || self.hosts.values().all(HostEntry::is_loaded);
         (is_idle && is_loaded()).then_some((at, wake))

@@ -63,6 +63,9 @@ impl Scheduler {
         let limit = door.map_or(0.0, |door| door.limiter.limit());
         if lane.is_over() {
             self.lanes.remove(&key);
+            if let Some(entry) = self.jobs.get_mut(&job) {
+                entry.lanes = entry.lanes.saturating_sub(1);
+            }
             return;
         }
         if !entry.serves(job) {
@@ -411,7 +414,7 @@ mod tests {
     use crate::CanonicalUrl;
     use crate::job::LimitKey;
     use crate::limiter::{HostLimiter, Reason, Signal, SignalKind};
-    use crate::scheduler::{JobSettings, MAX_CHANGES, Position, Refill, Wake};
+    use crate::scheduler::{JobSettings, MAX_CHANGES, MAX_LANES, Position, Refill, Wake};
     use crate::{Host, UnixMs};
 
     const JOB: JobId = JobId(1);
@@ -703,6 +706,47 @@ mod tests {
         println!("bytes: {sizes:?}");
         let entry: usize = sizes[1..3].iter().map(|(_, bytes)| bytes).sum();
         assert!(entry < 1000, "{sizes:?}");
+    }
+
+    #[test]
+    fn hosts_beyond_the_lanes_wait_in_the_store_and_have_their_turn() {
+        let (mut scheduler, mut dice) = (Scheduler::new(64), SmallRng::seed_from_u64(1));
+        scheduler.add_job(JOB, settings());
+        let hosts = 3 * MAX_LANES as i64;
+        let announce = |scheduler: &mut Scheduler, from: i64| {
+            // More than there may be room for.
+            let until = (from + 2000).min(hosts + 1);
+            for number in from..until {
+                let host = HostId(number);
+                scheduler.handle_ready(JOB, host, row(JOB, host, number).position);
+                load(scheduler, host);
+            }
+            let next = (until <= hosts).then_some(HostId(until));
+            scheduler.handle_announced(JOB, next);
+        };
+        announce(&mut scheduler, 1);
+        let (mut seen, mut most, mut now) = (BTreeSet::new(), 0, Time::ZERO);
+        while seen.len() < hosts as usize {
+            while let Some((_, from)) = scheduler.poll_announce() {
+                announce(&mut scheduler, from.0);
+            }
+            most = most.max(scheduler.lanes.len());
+            while let Some(refill) = scheduler.poll_refill() {
+                let host = refill.host.0;
+                bring(&mut scheduler, &refill, host..=host);
+            }
+            now = now + Duration::from_millis(1);
+            let Some(Dispatch::Request { request, token, .. }) = scheduler.poll_dispatch(now)
+            else {
+                panic!("{} of {hosts} hosts had their turn", seen.len());
+            };
+            assert!(seen.insert(request.host), "each once");
+            scheduler.handle_report(token, Signal::NOTHING, now, &mut dice);
+            scheduler.handle_worker_free();
+            scheduler.handle_recorded(request.request);
+        }
+        assert!((MAX_LANES - 2000..=MAX_LANES).contains(&most), "{most}");
+        assert!(scheduler.poll_announce().is_none());
     }
 
     #[test]

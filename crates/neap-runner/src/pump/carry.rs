@@ -75,6 +75,9 @@ impl Pump {
         while let Some(refill) = scheduler.poll_refill() {
             commands.push(Command::Refill(refill));
         }
+        while let Some((job, from)) = scheduler.poll_announce() {
+            commands.push(Command::Announce { job, from });
+        }
         while let Some(job) = scheduler.poll_full() {
             commands.push(Command::SkipRest {
                 job,

@@ -34,6 +34,9 @@ impl Pump {
                     .scheduler
                     .handle_ready(ready.job, ready.host, ready.first);
             }
+            Event::Announced { job, next } => {
+                desk.state().scheduler.handle_announced(job, next);
+            }
             Event::Refilled(refilled) => {
                 let last = refilled.rows.last().map(|row| row.position);
                 let rows = self.allowed(refilled.rows).await?;

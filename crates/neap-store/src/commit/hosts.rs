@@ -3,6 +3,8 @@
 //! What its limiter learned and what its robots file said, so that a resumed crawl need not find out again;
 //! and how it stands, so that people can see it while the crawl runs.
 
+use std::collections::{HashMap, HashSet};
+
 use neap_core::{Epoch, HostId, UnixMs};
 use sqlx::{Row, SqliteConnection};
 
@@ -76,42 +78,64 @@ pub(super) async fn keep_robots(
     Ok(())
 }
 
-/// Reads what is known of a host.
+static LOAD: Shape = Shape::filled(
+    "SELECT json_group_array(json_array(host_id, name, json(limiter), limiter_ms, robots_status,
+       robots_fetched_ms, robots_expires_ms, robots_body IS NOT NULL)) FROM hosts WHERE host_id IN (",
+    "?",
+    ")",
+);
+/// What [`LOAD`] brings of each host.
+type Loaded = (
+    i64,
+    String,
+    Option<serde_json::Value>,
+    Option<i64>,
+    Option<u16>,
+    Option<i64>,
+    Option<i64>,
+    i64,
+);
+/// Files may be long and are no text: they come by themselves.
+static LOAD_ROBOTS: Shape = Shape::filled(
+    "SELECT host_id, robots_body FROM hosts WHERE host_id IN (",
+    "?",
+    ")",
+);
+
+/// Reads what is known of hosts.
 pub(super) async fn load(
-    host: HostId,
+    hosts: &[HostId],
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    let row = sqlx::query(
-        "SELECT name, limiter, limiter_ms, robots_status, robots_body, robots_fetched_ms,
-         robots_expires_ms FROM hosts WHERE host_id = ?",
-    )
-    .bind(host.0)
-    .fetch_optional(connection)
-    .await?;
-    let row = row.ok_or_else(|| StoreError::Unexpected(format!("there is no host {host}")))?;
-    let moment = |at: usize| row.get::<Option<i64>, _>(at).map(UnixMs);
-    let limiter = row
-        .get::<Option<&str>, _>(1)
-        .map(serde_json::from_str)
-        .transpose();
-    let limiter = limiter
-        .map_err(|error| StoreError::Unexpected(format!("the limiter of host {host}: {error}")))?;
-    let robots = moment(5)
-        .zip(moment(6))
-        .map(|(fetched, expires)| RobotsAnswer {
-            host,
-            status: row.get(3),
-            body: row.get(4),
-            fetched,
-            expires,
+    let bind = |host: &HostId, args: &mut Args| {
+        args.int(host.0);
+    };
+    let loaded: Vec<Loaded> = LOAD.fetch_json(connection, hosts, bind).await?;
+    let mut left: HashSet<HostId> = hosts.iter().copied().collect();
+    let with_file = loaded.iter().filter(|host| host.7 != 0);
+    let with_file: Vec<HostId> = with_file.map(|host| HostId(host.0)).collect();
+    let files = LOAD_ROBOTS.fetch(connection, &with_file, bind).await?;
+    let mut files: HashMap<i64, Vec<u8>> =
+        files.iter().map(|row| (row.get(0), row.get(1))).collect();
+    for (host, name, limiter, limiter_ms, status, fetched, expires, _) in loaded {
+        let robots = fetched.zip(expires).map(|(fetched, expires)| RobotsAnswer {
+            host: HostId(host),
+            status,
+            body: files.remove(&host),
+            fetched: UnixMs(fetched),
+            expires: UnixMs(expires),
         });
-    let name = parse_host(row.get(0))?;
-    changes.events.push(Event::Host(HostRow {
-        host,
-        name,
-        limiter: limiter.zip(moment(2)),
-        robots,
-    }));
-    Ok(())
+        left.remove(&HostId(host));
+        changes.events.push(Event::Host(HostRow {
+            host: HostId(host),
+            name: parse_host(&name)?,
+            limiter: limiter.zip(limiter_ms.map(UnixMs)),
+            robots,
+        }));
+    }
+    match left.into_iter().next() {
+        None => Ok(()),
+        Some(host) => Err(StoreError::Unexpected(format!("there is no host {host}")).into()),
+    }
 }

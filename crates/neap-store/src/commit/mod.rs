@@ -1,6 +1,6 @@
 //! How does a batch of commands become one transaction?
 //!
-//! Commands are done in order, but those that come in numbers (lease, record, refill, promote) are gathered
+//! Commands are done in order, but those that come in numbers (lease, record, refill, promote, load) are gathered
 //! until one of another kind comes, and each family of them takes a few statements for all its rows.
 //! Counters are summed up and written once. The events are handed out only after the commit.
 
@@ -111,6 +111,7 @@ struct Group {
     records: Vec<Record>,
     refills: Vec<Refill>,
     promotes: Vec<(UnixMs, usize)>,
+    loads: Vec<HostId>,
 }
 
 /// Does a batch of commands in one transaction; the events to be sent now that it is durable.
@@ -162,7 +163,9 @@ impl Group {
             Command::Record(record) => self.records.push(*record),
             Command::Refill(refill) => self.refills.push(refill),
             Command::Promote { now, most } => self.promotes.push((now, most)),
+            Command::LoadHost(host) => self.loads.push(host),
             other @ (Command::OpenJob(_)
+            | Command::Announce { .. }
             | Command::Skip(_)
             | Command::Robots(_)
             | Command::HostMemory(_)
@@ -170,7 +173,6 @@ impl Group {
             | Command::FailHost { .. }
             | Command::SkipRest { .. }
             | Command::FinishJob { .. }
-            | Command::LoadHost(_)
             | Command::Heed
             | Command::Close) => return Some(other),
         }
@@ -188,6 +190,7 @@ impl Group {
             records,
             refills,
             promotes,
+            loads,
         } = std::mem::take(self);
         if !leases.is_empty() {
             leases::lease(
@@ -203,12 +206,11 @@ impl Group {
         if !records.is_empty() {
             records::record(records, ledger, connection, changes).await?;
         }
-        for refill in refills {
-            refill::refill(refill, ledger, connection, changes).await?;
-        }
+        refill::refill(&refills, ledger, connection, changes).await?;
         for (now, most) in promotes {
             refill::promote(now, most, &ledger.jobs, connection, changes).await?;
         }
+        hosts::load(&loads, connection, changes).await?;
         Ok(())
     }
 }
@@ -221,6 +223,9 @@ async fn run_single(
 ) -> Result<(), Trouble> {
     match command {
         Command::OpenJob(job) => refill::open_job(job, ledger, connection, changes).await,
+        Command::Announce { job, from } => {
+            refill::announce(job, from, ledger, connection, changes).await
+        }
         Command::Skip(skipped) => rest::skip(&skipped, ledger.epoch, connection, changes).await,
         Command::Robots(answer) => hosts::keep_robots(&answer, connection).await,
         Command::HostMemory(memories) => {
@@ -240,7 +245,6 @@ async fn run_single(
             sweeps::go_on(&mut ledger.sweeps, connection, changes).await
         }
         Command::FinishJob { job } => rest::finish_job(job, connection, changes).await,
-        Command::LoadHost(host) => hosts::load(host, connection, changes).await,
         // What others did is heeded with every batch; the writer closes after it; gathered commands never
         // come here.
         Command::Heed
@@ -248,7 +252,8 @@ async fn run_single(
         | Command::Lease(_)
         | Command::Record(_)
         | Command::Refill(_)
-        | Command::Promote { .. } => Ok(()),
+        | Command::Promote { .. }
+        | Command::LoadHost(_) => Ok(()),
     }
 }
 

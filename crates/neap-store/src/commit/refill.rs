@@ -2,7 +2,7 @@
 //!
 //! Read on the writer's own connection, in order with what it writes, so that an answer is never stale.
 //! A cursor goes through the ready requests of one host and job; waiting ones are made ready when they
-//! are due.
+//! are due. The hosts of a job are announced a slice at a time, as there is room for them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{Changes, Ledger, State, Trouble, originals};
 use crate::StoreError;
 use crate::batch::{Event, Position, Ready, ReadyHost, Refill, Refilled};
-use crate::values::Shape;
+use crate::values::{Shape, json_array};
 
 /// A request as an array of JSON: one text for all rows costs far less than one row after the other.
 macro_rules! columns {
@@ -50,38 +50,50 @@ static PROMOTE: Shape = Shape::filled(
     columns!(") RETURNING json_array(", ")"),
 );
 
-/// Reads ready requests behind a position.
+/// One read is a value of its own, so that many of them are one statement. A row of nulls reads nothing.
+static REFILL: Shape = Shape::filled(
+    "VALUES ",
+    columns!(
+        "((SELECT json_group_array(",
+        ") FROM (
+          SELECT * FROM requests WHERE state = 0 AND host_id = ? AND job_id = ?
+          AND (priority, due_ms, request_id) > (?, ?, ?)
+          AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.request_id = requests.request_id)
+          ORDER BY priority, due_ms, request_id LIMIT coalesce(?, 0))))"
+    ),
+    "",
+);
+
+/// Reads that share a statement at most: each is a query of its own within it.
+const REFILLS_AT_ONCE: usize = 32;
+
+/// Reads ready requests behind positions.
 pub(super) async fn refill(
-    refill: Refill,
+    refills: &[Refill],
     ledger: &Ledger,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
 ) -> Result<(), Trouble> {
-    // A bare parameter behind LIMIT makes SQLite prepare the statement anew for each value.
-    let array = sqlx::query(columns!(
-        "SELECT json_group_array(",
-        " ORDER BY priority, due_ms, request_id) FROM (
-          SELECT * FROM requests WHERE state = 0 AND host_id = ?1 AND job_id = ?2
-          AND (priority, due_ms, request_id) > (?3, ?4, ?5)
-          AND NOT EXISTS (SELECT 1 FROM in_flight f WHERE f.request_id = requests.request_id)
-          ORDER BY priority, due_ms, request_id LIMIT ?6 + 0)"
-    ))
-    .bind(refill.host.0)
-    .bind(refill.job.0)
-    .bind(refill.after.priority)
-    .bind(refill.after.due_ms)
-    .bind(refill.after.request.0)
-    .bind(i64::try_from(refill.count).unwrap_or(i64::MAX))
-    .fetch_one(&mut *connection)
-    .await?;
-    let rows = ready(&array)?;
-    let is_exhausted = rows.len() < refill.count;
-    originals::recall(refill.job, &rows, ledger, connection).await?;
-    changes.events.push(Event::Refilled(Refilled {
-        refill,
-        rows,
-        is_exhausted,
-    }));
+    for chunk in refills.chunks(REFILLS_AT_ONCE) {
+        let texts = REFILL.fetch(connection, chunk, |refill, args| {
+            args.int(refill.host.0).int(refill.job.0);
+            args.int(i64::from(refill.after.priority))
+                .int(refill.after.due_ms)
+                .int(refill.after.request.0);
+            args.int(i64::try_from(refill.count).unwrap_or(i64::MAX));
+        });
+        for (refill, text) in chunk.iter().zip(&texts.await?) {
+            let mut rows = ready(text)?;
+            rows.sort_unstable_by_key(|row| row.position);
+            originals::recall(refill.job, &rows, ledger, connection).await?;
+            let is_exhausted = rows.len() < refill.count;
+            changes.events.push(Event::Refilled(Refilled {
+                refill: *refill,
+                rows,
+                is_exhausted,
+            }));
+        }
+    }
     Ok(())
 }
 
@@ -150,7 +162,11 @@ pub(super) async fn next_due(
     Ok(first.map(UnixMs))
 }
 
-/// Announces every host that has ready requests of a job: one look into the index for each host.
+/// Hosts that are looked at at a time: the first requests go out while the rest of 100,000 hosts is still to
+/// come.
+const HOSTS_AT_ONCE: i64 = 1024;
+
+/// Announces the first hosts that have ready requests of a job, and tells how far it is.
 pub(super) async fn open_job(
     job: JobId,
     ledger: &mut Ledger,
@@ -165,34 +181,59 @@ pub(super) async fn open_job(
     }
     ledger.jobs.insert(job);
     originals::open_job(job, ledger, connection).await?;
-    let rows = sqlx::query(
-        "SELECT h.host_id, h.name, r.priority, r.due_ms, r.request_id
-         FROM hosts h JOIN requests r ON r.request_id =
-           (SELECT request_id FROM requests WHERE state = 0 AND host_id = h.host_id AND job_id = ?
-            ORDER BY priority, due_ms, request_id LIMIT 1)",
-    )
-    .bind(job.0)
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in &rows {
-        let host = HostId(row.get(0));
-        let first = Position {
-            priority: row.get(2),
-            due_ms: row.get(3),
-            request: RequestId(row.get(4)),
-        };
-        let host_name = parse_host(row.get(1))?;
-        changes.ready.insert(
-            (job, host),
-            ReadyHost {
-                job,
-                host,
-                host_name,
-                first,
-            },
-        );
-    }
     changes.is_due_changed = true;
+    announce(job, HostId(0), ledger, connection, changes).await
+}
+
+/// Each host with the first of its ready requests, which the index alone tells.
+const OPEN: &str = "SELECT json_group_array(json_array(host_id, name, json(first))) FROM (
+    SELECT h.host_id, h.name,
+      (SELECT json_array(priority, due_ms, request_id) FROM requests INDEXED BY requests_ready
+       WHERE state = 0 AND host_id = h.host_id AND job_id = ?1
+       ORDER BY priority, due_ms, request_id LIMIT 1) AS first
+    FROM hosts h WHERE h.host_id >= ?2 ORDER BY h.host_id LIMIT ?3 + 0)";
+
+/// Announces hosts that have ready requests of a job: one look into the index for each that there is.
+pub(super) async fn announce(
+    job: JobId,
+    from: HostId,
+    ledger: &Ledger,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    // Others may have paused or cancelled it meanwhile.
+    if !ledger.jobs.contains(&job) {
+        changes.events.push(Event::Announced { job, next: None });
+        return Ok(());
+    }
+    let row = sqlx::query(OPEN)
+        .bind(job.0)
+        .bind(from.0)
+        .bind(HOSTS_AT_ONCE)
+        .fetch_one(connection)
+        .await?;
+    type Opened = (i64, String, Option<(i32, i64, i64)>);
+    let rows: Vec<Opened> = json_array(&row)?;
+    let last = rows.last().filter(|_| rows.len() as i64 == HOSTS_AT_ONCE);
+    let next = last.map(|(host, ..)| HostId(host + 1));
+    for (host, name, first) in rows {
+        let Some((priority, due_ms, request)) = first else {
+            continue;
+        };
+        let first = Position {
+            priority,
+            due_ms,
+            request: RequestId(request),
+        };
+        let ready = ReadyHost {
+            job,
+            host: HostId(host),
+            host_name: parse_host(&name)?,
+            first,
+        };
+        changes.ready.insert((job, ready.host), ready);
+    }
+    changes.events.push(Event::Announced { job, next });
     Ok(())
 }
 
@@ -242,4 +283,27 @@ fn ready(row: &SqliteRow) -> Result<Vec<Ready>, StoreError> {
         })
     };
     rows.into_iter().map(ready).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::{Access, Store};
+
+    #[tokio::test]
+    async fn hosts_are_announced_from_the_index_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let mut connection = store.connect().await.unwrap();
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {OPEN}")));
+        let plan = plan.fetch_all(&mut connection).await.unwrap();
+        let steps: Vec<&str> = plan.iter().map(|row| row.get(3)).collect();
+        let is_covered = |step: &&str| step.contains("COVERING INDEX requests_ready");
+        assert!(steps.iter().any(is_covered), "{steps:#?}");
+        let is_slow = |step: &&str| step.contains("TEMP B-TREE");
+        assert!(!steps.iter().any(is_slow), "{steps:#?}");
+    }
 }

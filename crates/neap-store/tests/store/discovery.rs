@@ -124,6 +124,96 @@ async fn a_cursor_sees_every_ready_request_once_and_none_in_flight() {
 }
 
 #[tokio::test]
+async fn every_host_is_announced_however_many_there_are_and_with_the_first_of_its_requests() {
+    const HOSTS: i64 = 3000;
+    // The second URL of each host comes only after the first of all of them.
+    let urls: Vec<_> = (0..2 * HOSTS)
+        .map(|n| format!("http://h{:04}.example/{n}", n % HOSTS))
+        .collect();
+    let (mut crawl, job_id) = crawl(&urls.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    crawl.send(Command::OpenJob(job_id)).await;
+    let mut firsts = std::collections::BTreeMap::new();
+    let mut slices = 0;
+    loop {
+        match crawl.any_event().await {
+            Event::Ready(ready) => {
+                let told = firsts.insert(ready.host, ready.first);
+                assert_eq!(told, None, "{} is announced once", ready.host_name);
+            }
+            Event::Announced { next: None, .. } => break,
+            Event::Announced {
+                job,
+                next: Some(from),
+            } => {
+                assert_eq!(firsts.len() as i64, from.0 - 1, "all hosts before it");
+                crawl.send(Command::Announce { job, from }).await;
+                slices += 1;
+            }
+            Event::NextDue(_) | Event::Counts(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((firsts.len() as i64, slices), (HOSTS, 2));
+    // As many reads as fit into one statement and more come back each with its own rows.
+    for (host, first) in &firsts {
+        let refill = neap_store::Refill {
+            job: job_id,
+            host: *host,
+            after: Position::START,
+            count: 1 + host.0 as usize % 3,
+        };
+        assert_eq!(first.request.0, host.0, "hosts and URLs are numbered alike");
+        crawl.send(Command::Refill(refill)).await;
+    }
+    for host in firsts.keys() {
+        let Event::Refilled(refilled) = crawl.event().await else {
+            panic!("nothing else happens")
+        };
+        let found: Vec<i64> = refilled.rows.iter().map(|row| row.request.0).collect();
+        let all = [host.0, host.0 + HOSTS];
+        let wanted = refilled.refill.count;
+        assert_eq!(
+            (refilled.refill.host, &found[..]),
+            (*host, &all[..wanted.min(2)])
+        );
+        assert_eq!(refilled.is_exhausted, wanted > 2);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_handed_out_by_priority_and_then_as_they_were_found() {
+    let (mut crawl, job_id) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
+    let rows = crawl.ready(job_id).await;
+    crawl.lease(rows[0].request, false).await;
+    let paths = ["/deep", "/b", "/c", "/urgent"];
+    let mut record = linking(
+        &rows[0],
+        &paths
+            .map(|path| format!("http://a.example{path}"))
+            .each_ref()
+            .map(String::as_str),
+    );
+    for (link, (depth, priority)) in record
+        .links
+        .iter_mut()
+        .zip([(2, 2), (1, 1), (1, 1), (3, -1)])
+    {
+        (link.depth, link.priority) = (depth, priority);
+    }
+    crawl.record(record).await;
+    let host = rows[0].host;
+    let (found, _) = crawl.refill(job_id, host, Position::START, 10).await;
+    let order: Vec<&str> = found.iter().map(|row| row.url.url().path()).collect();
+    assert_eq!(order[0], "/urgent");
+    assert_eq!(order[1], "/2", "input has depth 0");
+    let mut same: Vec<&str> = order[2..4].to_vec();
+    same.sort_unstable();
+    assert_eq!(same, ["/b", "/c"]);
+    assert_eq!(order[4..], ["/deep"]);
+    assert!(found.is_sorted_by_key(|row| row.position));
+}
+
+#[tokio::test]
 async fn links_become_requests_once_and_their_hosts_are_announced() {
     let (mut crawl, job_id) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
     let rows = crawl.ready(job_id).await;

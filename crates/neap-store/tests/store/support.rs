@@ -93,6 +93,11 @@ impl Crawl {
         self.writer.send(command).await.unwrap();
     }
 
+    /// The next event of whatever kind.
+    pub(crate) async fn any_event(&mut self) -> Event {
+        self.events.recv().await.expect("the writer has not closed")
+    }
+
     /// The next event that is neither about the counts of a job, nor says that a new round replaced it
     /// or how it is now.
     pub(crate) async fn event(&mut self) -> Event {
@@ -102,7 +107,8 @@ impl Crawl {
                 // A new round of a name, as several tests submit it.
                 Event::Counts(..)
                 | Event::JobChanged(_, JobChange::Replaced)
-                | Event::JobFound(_) => {}
+                | Event::JobFound(_)
+                | Event::Announced { .. } => {}
                 event => return event,
             }
         }
