@@ -11,6 +11,7 @@
 //! | `site` | which pages does the origin serve? |
 //! | `origin` | who serves them? |
 //! | `bare` | what does it cost without neap? |
+//! | `resume` | how soon does a killed run of ten million URLs go on, in how much memory? |
 //! | `store` | what does the store cost at 0, 1 and 10 million URLs? |
 //! | `spent` | what did one process spend? |
 //! | `number` | which number does `10M` mean? |
@@ -22,6 +23,7 @@ mod number;
 mod origin;
 mod pages;
 mod print;
+mod resume;
 mod site;
 mod spent;
 mod store;
@@ -47,6 +49,8 @@ enum Bench {
     Attribution(attribution::Options),
     /// CPU per link and per page of the store, at several sizes of it.
     Store(store::Options),
+    /// Time to the first request after `kill -9`, and memory, of the neap executable with a list of many hosts.
+    Resume(resume::Options),
     /// Serves the pages; started by the others.
     #[command(hide = true)]
     Origin(origin::Options),
@@ -70,6 +74,9 @@ fn main() -> Result<()> {
         }
         Bench::Store(options) => {
             print::print(arguments.format, &store::COLUMNS, &store::run(&options)?)
+        }
+        Bench::Resume(options) => {
+            print::print(arguments.format, &resume::COLUMNS, &resume::run(&options)?)
         }
         Bench::Origin(options) => origin::run(&options),
         Bench::Bare(options) => bare::run(&options),

@@ -14,7 +14,7 @@ use clap::Args;
 use miette::{Context, IntoDiagnostic, Result, miette};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::site::Site;
 
@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Pages that links lead to.
     #[arg(long)]
     pages: u64,
+    /// Whether every address of the loopback network is a host.
+    #[arg(long)]
+    everywhere: bool,
 }
 
 /// What the origin saw since it was asked last.
@@ -37,6 +40,8 @@ pub(crate) struct Options {
 pub(crate) struct Seen {
     /// Requests answered.
     pub(crate) requests: u64,
+    /// Of these, requests for a page.
+    pub(crate) pages: u64,
     /// Connections accepted.
     pub(crate) connections: u64,
     /// Connections that were open at once.
@@ -56,8 +61,17 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts the origin of a site of so many pages.
     pub(crate) fn start(pages: u64) -> Result<Origin> {
+        Origin::start_with(&["origin", "--pages", &pages.to_string()])
+    }
+
+    /// Starts one that is every host of [`Origin::url_anywhere`].
+    pub(crate) fn start_everywhere(pages: u64) -> Result<Origin> {
+        Origin::start_with(&["origin", "--everywhere", "--pages", &pages.to_string()])
+    }
+
+    fn start_with(arguments: &[&str]) -> Result<Origin> {
         let mut child = Command::new(std::env::current_exe().into_diagnostic()?)
-            .args(["origin", "--pages", &pages.to_string()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -79,6 +93,12 @@ impl Origin {
     pub(crate) fn url(&self, host: u64, page: u64) -> String {
         let host = 1 + host % u64::from(HOSTS);
         format!("http://127.0.0.{host}:{}{}", self.port, Site::path(page))
+    }
+
+    /// The address of a page, on one of 16 million hosts: those of 127.0.0.0/8.
+    pub(crate) fn url_anywhere(&self, host: u64, page: u64) -> String {
+        let [_, a, b, c] = (host as u32 + 1).to_be_bytes();
+        format!("http://127.{a}.{b}.{c}:{}{}", self.port, Site::path(page))
     }
 
     /// What it saw since the last time.
@@ -107,6 +127,7 @@ impl Drop for Origin {
 #[derive(Debug, Default)]
 struct Counts {
     requests: Cell<u64>,
+    pages: Cell<u64>,
     connections: Cell<u64>,
     open: Cell<u64>,
     most_open: Cell<u64>,
@@ -119,12 +140,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .build()
         .into_diagnostic()?;
     let served = Rc::new(Served::new(options.pages));
-    tokio::task::LocalSet::new().block_on(&runtime, serve(served))
+    tokio::task::LocalSet::new().block_on(&runtime, serve(served, options.everywhere))
 }
 
-async fn serve(served: Rc<Served>) -> Result<()> {
+async fn serve(served: Rc<Served>, is_everywhere: bool) -> Result<()> {
     let counts = Rc::new(Counts::default());
-    let (port, listeners) = listen().await?;
+    let (port, listeners) = if is_everywhere {
+        listen_everywhere()?
+    } else {
+        listen().await?
+    };
     for listener in listeners {
         let (served, counts) = (Rc::clone(&served), Rc::clone(&counts));
         tokio::task::spawn_local(async move {
@@ -155,6 +180,17 @@ async fn serve(served: Rc<Served>) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// One port on every address of the loopback network, and on no other.
+fn listen_everywhere() -> Result<(u16, Vec<TcpListener>)> {
+    let socket = TcpSocket::new_v4().into_diagnostic()?;
+    socket.bind_device(Some(b"lo")).into_diagnostic()?;
+    let anywhere = (Ipv4Addr::UNSPECIFIED, 0).into();
+    socket.bind(anywhere).into_diagnostic()?;
+    let listener = socket.listen(1024).into_diagnostic()?;
+    let port = listener.local_addr().into_diagnostic()?.port();
+    Ok((port, vec![listener]))
 }
 
 /// All hosts on one port that is free on each of them.
@@ -193,6 +229,7 @@ impl Counts {
     fn take(&self) -> Seen {
         Seen {
             requests: self.requests.take(),
+            pages: self.pages.take(),
             connections: self.connections.take(),
             most_open: self.most_open.replace(self.open.get()),
         }
@@ -243,7 +280,11 @@ async fn converse(mut stream: TcpStream, served: &Served, counts: &Counts) -> st
         let line = received.split(|&byte| byte == b' ').nth(1);
         let path = line.and_then(|path| std::str::from_utf8(path).ok());
         counts.requests.set(counts.requests.get() + 1);
-        match path.and_then(Site::page_of) {
+        let page = path.and_then(Site::page_of);
+        counts
+            .pages
+            .set(counts.pages.get() + u64::from(page.is_some()));
+        match page {
             Some(page) => match served.ready.get(page as usize) {
                 Some(ready) => stream.write_all(ready).await?,
                 None => stream.write_all(&answer(&served.site, page)).await?,

@@ -113,13 +113,9 @@ struct Neap {
 }
 
 fn executables(options: &Options) -> Result<Vec<Neap>> {
-    let path = match &options.neap {
-        Some(path) => path.clone(),
-        None => built()?,
-    };
     let mut neaps = vec![Neap {
         label: "neap",
-        path,
+        path: executable(options.neap.as_deref())?,
     }];
     if let Some(path) = options.against.clone() {
         neaps.push(Neap {
@@ -128,11 +124,20 @@ fn executables(options: &Options) -> Result<Vec<Neap>> {
         });
     }
     for neap in &mut neaps {
-        neap.path = fs::canonicalize(&neap.path)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("there is no neap at {}", neap.path.display()))?;
+        neap.path = executable(Some(&neap.path))?;
     }
     Ok(neaps)
+}
+
+/// The neap executable that is named, or else the one beside this program.
+pub(crate) fn executable(named: Option<&Path>) -> Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => built()?,
+    };
+    fs::canonicalize(&path)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("there is no neap at {}", path.display()))
 }
 
 /// The neap beside this program, as new as its source where cargo is there to see to it.

@@ -669,6 +669,8 @@ fn a_wrong_override_is_shown_as_it_was_typed() {
         ("limit.per_host=1", "1:1", "did you mean [limits]?"),
         ("per_host=1", "1:1", "`per_host` belongs to [limits]"),
         ("limits.per_host.x=1", "1:1", "unknown key `per_host.x`"),
+        // The bounds of memory are fixed: nothing may look as if it could be set.
+        ("limits.memory='256MiB'", "1:1", "unknown key `memory`"),
         ("limits=1", "1:8", "expected a table, found an integer"),
         ("limits={ x = 1 }", "1:10", "unknown key `x`"),
         (
