@@ -24,7 +24,7 @@ pub(crate) struct Options {
 /// What a process spent.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Spent {
-    /// CPU time outside and inside of the kernel.
+    /// CPU time outside of the kernel.
     pub(crate) user: Duration,
     /// CPU time inside of the kernel.
     pub(crate) system: Duration,

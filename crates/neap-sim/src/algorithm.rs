@@ -1,7 +1,8 @@
 //! Which limiters are compared?
 //!
-//! neap's own, as it ships, and three others at their libraries' defaults: a fixed limit, Netflix'
-//! `AIMDLimit` and `Gradient2Limit` (concurrency-limits, commit 78a74b98).
+//! neap's own, as it ships, and three others: a fixed limit, and Netflix' `AIMDLimit` and `Gradient2Limit`
+//! (concurrency-limits, commit 78a74b98) at the defaults of their library, except that AIMD may go below 20
+//! and above 200.
 
 use std::str::FromStr;
 use std::time::Duration;

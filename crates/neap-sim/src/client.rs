@@ -1,10 +1,13 @@
 //! What does the modelled client ask for next, and what becomes of a failed request?
 //!
-//! The backlog has no end. A failed request comes back after a wait with full jitter; failures while
-//! the host is only probed are not charged; after the sixth charged attempt the page is lost.
+//! The backlog has no end. A failed request comes back after a wait with full jitter; after the sixth
+//! charged attempt the page is lost. neap's scheduler has three rules more: failures while the host is only
+//! probed are not charged, a probe takes a page that did not fail before, and retries stay within their
+//! budget. A plain client, as a scenario file's header describes it, knows none of them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use neap_core::Time;
@@ -15,17 +18,67 @@ use neap_core::verdict::MAX_DEFERRALS;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
+use crate::algorithm::Choice;
+
 /// A page, by number in order of its first request.
 pub type Page = usize;
+
+/// Whose rules clients keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rules {
+    /// Each its own: neap's limiter is used by neap's scheduler, the others and the oracle by a plain client.
+    #[default]
+    Own,
+    /// A plain client for all.
+    Header,
+    /// neap's scheduler for all.
+    Neap,
+}
+
+impl Rules {
+    /// Whether they are those of neap's scheduler, for this limiter.
+    pub fn are_neaps(self, choice: Choice) -> bool {
+        match self {
+            Rules::Own => choice == Choice::Neap,
+            Rules::Header => false,
+            Rules::Neap => true,
+        }
+    }
+}
+
+impl FromStr for Rules {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Rules, String> {
+        match text {
+            "own" => Ok(Rules::Own),
+            "header" => Ok(Rules::Header),
+            "neap" => Ok(Rules::Neap),
+            _ => Err("one of own, header, neap".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Rules::Own => "own",
+            Rules::Header => "header",
+            Rules::Neap => "neap",
+        })
+    }
+}
 
 /// The pages and their waits.
 #[derive(Debug)]
 pub struct Client {
     retry: Retry,
+    /// It keeps the rules of neap's scheduler.
+    is_neap: bool,
     pages: Vec<History>,
     waiting: BinaryHeap<Reverse<(Time, Page)>>,
-    /// What neap's scheduler lets retries have beside fresh pages; other clients know no such thing.
-    budget: Option<RetryBudget>,
+    /// What neap's scheduler lets retries have beside fresh pages.
+    budget: RetryBudget,
     /// Pages given up after their last attempt.
     pub lost: u64,
     /// Of these, pages that would have been answered.
@@ -41,11 +94,11 @@ struct History {
 
 impl Client {
     /// A client with six attempts a page and waits of U(0, min(60, 2^n)) seconds after its
-    /// n-th charged failure, counted from 0. With a budget retries stay within their share of the traffic
-    /// (`retry.budget` of a job file), as in the scheduler that ships.
-    pub fn new(has_budget: bool) -> Client {
+    /// n-th charged failure, counted from 0; `is_neap` for the rules of the scheduler that ships.
+    pub fn new(is_neap: bool) -> Client {
         Client {
-            budget: has_budget.then(RetryBudget::default),
+            is_neap,
+            budget: RetryBudget::default(),
             retry: Retry {
                 attempts: 6,
                 base: Duration::from_secs(1),
@@ -60,17 +113,15 @@ impl Client {
         }
     }
 
-    /// The next page: one whose wait is over, else a new one. A probe takes a new page, of which
-    /// nothing bad is known.
+    /// The next page: one whose wait is over, else a new one. A probe of neap's takes a new page, of
+    /// which nothing bad is known.
     pub fn next(&mut self, is_probe: bool, poison: f64, now: Time, dice: &mut SmallRng) -> Page {
         let is_due = self
             .waiting
             .peek()
             .is_some_and(|Reverse((due, _))| *due <= now);
-        let is_retry = !is_probe && is_due && self.may_retry(now);
-        if let Some(budget) = &mut self.budget {
-            budget.start(self.retry.budget, is_retry, now);
-        }
+        let is_retry = is_due && (!self.is_neap || (!is_probe && self.may_retry(now)));
+        self.budget.start(self.retry.budget, is_retry, now);
         if is_retry {
             let Reverse((_, page)) = self.waiting.pop().expect("it was just looked at");
             return page;
@@ -84,8 +135,7 @@ impl Client {
     }
 
     fn may_retry(&self, now: Time) -> bool {
-        let check = |budget: &RetryBudget| budget.check(self.retry.budget, true, now).is_ok();
-        self.budget.as_ref().is_none_or(check)
+        self.budget.check(self.retry.budget, true, now).is_ok()
     }
 
     /// Whether a page always fails.
@@ -109,7 +159,7 @@ impl Client {
         dice: &mut SmallRng,
     ) -> bool {
         let history = &mut self.pages[page];
-        if host_is_failing && u32::from(history.deferrals) < MAX_DEFERRALS {
+        if self.is_neap && host_is_failing && u32::from(history.deferrals) < MAX_DEFERRALS {
             history.deferrals += 1;
         } else {
             history.charged += 1;

@@ -117,9 +117,14 @@ impl ModelHost {
         now: Time,
         dice: &mut SmallRng,
     ) -> Arrival {
+        let is_down = self.origin.collapse_at > 0 && self.is_resting(now);
         let origin = &self.origin;
         if origin.dead {
             return refused(origin.dead_status, Cause::Dead, origin.dead_latency);
+        }
+        if is_down {
+            let latency = origin.overload_latency * dice.random_range(0.8..1.2);
+            return refused(origin.overload_status, Cause::Load, latency);
         }
         if origin.rate > 0.0 && !self.takes_token(now) {
             let origin = &self.origin;
@@ -137,9 +142,6 @@ impl ModelHost {
         }
         let latency = origin.overload_latency * dice.random_range(0.8..1.2);
         let overload = refusal(origin.overload_status, Cause::Load, latency);
-        if origin.collapse_at > 0 && self.is_resting(now) {
-            return Arrival::Refused(overload);
-        }
         let present = (self.serving.len() + self.queued.len()) as u32;
         if self.origin.collapse_at > 0 && present + 1 > self.origin.collapse_at {
             self.is_down = true;
@@ -190,7 +192,8 @@ impl ModelHost {
         false
     }
 
-    /// Whether the host is down after a collapse. It comes up when few enough arrivals came of late.
+    /// Whether the host is down after a collapse. It comes up when few enough arrivals came of late, of
+    /// whatever kind.
     fn is_resting(&mut self, now: Time) -> bool {
         let rest = Duration::from_secs_f64(self.origin.rest_seconds);
         while self

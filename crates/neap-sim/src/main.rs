@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use miette::{Context, IntoDiagnostic, Result, miette};
 use neap_sim::algorithm::Choice;
+use neap_sim::client::Rules;
 use neap_sim::measure::judge;
 use neap_sim::{oracle, proxies, report, scenario, simulation};
 
@@ -30,6 +31,10 @@ struct Arguments {
     /// neap, fixed:K, aimd or gradient2.
     #[arg(long, default_value = "neap")]
     algorithm: Choice,
+    /// Whose rules the clients keep, that of the oracle included: own (neap's scheduler for neap, a plain
+    /// client for the rest), header (a plain client for all) or neap (neap's scheduler for all).
+    #[arg(long, default_value_t)]
+    client: Rules,
     /// Begin each run with what a run before it remembered.
     #[arg(long)]
     warm: bool,
@@ -101,14 +106,12 @@ fn main() -> Result<()> {
     }
     let mut scores = Vec::new();
     for scenario in &scenarios {
-        let best = oracle::best_per_phase(scenario);
-        scores.push(judge(
-            scenario,
-            &best,
-            arguments.algorithm,
-            seeds,
-            arguments.warm,
-        ));
+        let (algorithm, rules) = (arguments.algorithm, arguments.client);
+        let score = oracle::best_per_phase(scenario, rules)
+            .and_then(|best| judge(scenario, &best, algorithm, rules, seeds, arguments.warm))
+            .into_diagnostic()
+            .with_context(|| format!("scenario {}", scenario.name))?;
+        scores.push(score);
     }
     match arguments.format {
         Format::Table => print!("{}", report::table(&scores)),
@@ -120,7 +123,9 @@ fn main() -> Result<()> {
     if let [scenario] = &scenarios[..]
         && (arguments.trace.is_some() || arguments.plot.is_some())
     {
-        let history = simulation::run(scenario, arguments.algorithm, seeds[0], None, true);
+        let (algorithm, rules) = (arguments.algorithm, arguments.client);
+        let history = simulation::run(scenario, algorithm, rules, seeds[0], None, true);
+        let history = history.into_diagnostic()?;
         let write = |path: &Option<PathBuf>, text: String| match path {
             Some(path) => std::fs::write(path, text)
                 .into_diagnostic()

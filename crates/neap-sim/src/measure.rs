@@ -6,9 +6,10 @@
 use serde::Serialize;
 
 use crate::algorithm::Choice;
+use crate::client::Rules;
 use crate::oracle::Best;
 use crate::scenario::Scenario;
-use crate::simulation::{History, run};
+use crate::simulation::{EndlessError, History, run};
 
 /// The share of the oracle's goodput that counts as having got there.
 const THERE: f64 = 0.9;
@@ -26,6 +27,8 @@ pub struct Score {
     pub scenario: String,
     /// The limiter's name.
     pub algorithm: String,
+    /// Whose rules the client kept.
+    pub client: String,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// Goodput as a share of the oracle's.
@@ -47,33 +50,38 @@ pub struct Score {
 
 /// Runs a limiter with each seed and takes the means. `is_warm` lets each run begin with what a run
 /// before it, with another seed, remembered.
+///
+/// # Errors
+/// When there is more to simulate than can be.
 pub fn judge(
     scenario: &Scenario,
     best: &[Best],
     choice: Choice,
+    rules: Rules,
     seeds: &[u64],
     is_warm: bool,
-) -> Score {
+) -> Result<Score, EndlessError> {
     let rows: Vec<Row> = seeds
         .iter()
         .map(|seed| {
             let memory = if is_warm {
-                run(scenario, choice, seed + 500_000, None, false).memory
+                run(scenario, choice, rules, seed + 500_000, None, false)?.memory
             } else {
                 None
             };
-            let history = run(scenario, choice, *seed, memory, true);
-            Row::of(scenario, best, &history)
+            let history = run(scenario, choice, rules, *seed, memory, true)?;
+            Ok(Row::of(scenario, best, &history))
         })
-        .collect();
+        .collect::<Result<_, EndlessError>>()?;
     let mean = |value: fn(&Row) -> f64| rows.iter().map(value).sum::<f64>() / rows.len() as f64;
     let mean_of = |value: fn(&Row) -> Option<f64>| {
         let values: Option<Vec<f64>> = rows.iter().map(value).collect();
         values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
     };
-    Score {
+    Ok(Score {
         scenario: scenario.name.clone(),
         algorithm: choice.to_string(),
+        client: rules.to_string(),
         seeds: seeds.to_vec(),
         ratio: mean(|row| row.ratio),
         wasted_per_1000: mean(|row| row.wasted_per_1000),
@@ -82,7 +90,7 @@ pub fn judge(
         overshoot: mean(|row| row.overshoot),
         dead_requests: mean(|row| row.dead_requests),
         lost_pages: mean(|row| row.lost_pages),
-    }
+    })
 }
 
 struct Row {

@@ -14,13 +14,32 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::algorithm::{Choice, HARD_CAP, Limiter, Ticket};
-use crate::client::{Client, Page};
+use crate::client::{Client, Page, Rules};
 use crate::egress::Egresses;
 use crate::host::{Arrival, Cause, ModelHost, Refusal, RequestIndex};
 use crate::scenario::Scenario;
 
 /// Events after which a simulation is stopped as one that does not end.
 const MAX_EVENTS: u64 = 60_000_000;
+
+/// A simulation did not come to its end: what it would say of a limiter is worth nothing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{algorithm} with seed {seed} took {events} events up to second {at:.1} of {duration}; \
+     a shorter scenario, or a slower host, is needed"
+)]
+pub struct EndlessError {
+    /// The limiter.
+    pub algorithm: Choice,
+    /// The seed.
+    pub seed: u64,
+    /// Events until then.
+    pub events: u64,
+    /// Where it was stopped, in seconds.
+    pub at: f64,
+    /// Seconds that there were to simulate.
+    pub duration: f64,
+}
 
 /// What happened.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +90,8 @@ struct Request {
     egress: Option<usize>,
     ticket: Option<Ticket>,
     refusal: Option<Refusal>,
+    /// The worker's answer went past the edge, which cannot give up waiting for it any more.
+    is_answered: bool,
 }
 
 /// One run.
@@ -94,21 +115,46 @@ struct Simulation<'a> {
 }
 
 /// Runs `choice` against a scenario. The same seed gives the same run.
+///
+/// # Errors
+/// When there is more to simulate than can be.
 pub fn run(
     scenario: &Scenario,
     choice: Choice,
+    rules: Rules,
     seed: u64,
     memory: Option<Memory>,
     keeps_trace: bool,
-) -> History {
+) -> Result<History, EndlessError> {
+    let mut simulation = start(scenario, choice, rules, seed, memory, keeps_trace);
+    match simulation.run(MAX_EVENTS) {
+        Ok(()) => Ok(simulation.history),
+        Err(events) => Err(EndlessError {
+            algorithm: choice,
+            seed,
+            events,
+            at: simulation.now.as_secs_f64(),
+            duration: scenario.duration,
+        }),
+    }
+}
+
+fn start(
+    scenario: &Scenario,
+    choice: Choice,
+    rules: Rules,
+    seed: u64,
+    memory: Option<Memory>,
+    keeps_trace: bool,
+) -> Simulation<'_> {
     let first = &scenario.phases[0].origin;
-    let mut simulation = Simulation {
+    Simulation {
         scenario,
         now: Time::ZERO,
         events: BinaryHeap::new(),
         planned: 0,
         host: ModelHost::new(first.clone()),
-        client: Client::new(choice == Choice::Neap),
+        client: Client::new(rules.are_neaps(choice)),
         egresses: Egresses::new(first.egress_502.len(), choice == Choice::Neap),
         limiter: Limiter::new(choice, memory),
         requests: Vec::new(),
@@ -118,13 +164,12 @@ pub fn run(
         client_dice: SmallRng::seed_from_u64(seed.wrapping_mul(2) + 1),
         keeps_trace,
         history: History::default(),
-    };
-    simulation.run();
-    simulation.history
+    }
 }
 
 impl Simulation<'_> {
-    fn run(&mut self) {
+    /// Runs to the end, with so many events at most; the error is their number.
+    fn run(&mut self, most: u64) -> Result<(), u64> {
         for (index, phase) in self.scenario.phases.iter().enumerate().skip(1) {
             self.plan(Time::from_secs_f64(phase.at), Event::Phase(index));
         }
@@ -132,8 +177,11 @@ impl Simulation<'_> {
         self.start_requests();
         let mut handled = 0;
         while let Some(Reverse((at, _, event))) = self.events.pop() {
-            if at > end || handled > MAX_EVENTS {
+            if at > end {
                 break;
+            }
+            if handled >= most {
+                return Err(handled);
             }
             handled += 1;
             self.now = at;
@@ -142,6 +190,7 @@ impl Simulation<'_> {
         }
         self.history.lost_good = self.client.lost_good;
         self.history.memory = self.limiter.memory(end);
+        Ok(())
     }
 
     fn plan(&mut self, at: Time, event: Event) {
@@ -159,6 +208,7 @@ impl Simulation<'_> {
             Event::Served { request, life } => {
                 if life == self.host.life {
                     self.host.finish(request);
+                    self.requests[request].is_answered = true;
                     let back = self.half_trip();
                     self.plan(self.now + back, Event::Answered { request, life });
                     self.serve();
@@ -230,6 +280,7 @@ impl Simulation<'_> {
             egress,
             ticket: Some(ticket),
             refusal: None,
+            is_answered: false,
         });
         self.in_flight += 1;
         self.history.starts.push(self.now.as_secs_f64());
@@ -288,7 +339,7 @@ impl Simulation<'_> {
     /// The edge answers with a failure, if the request still waits for an answer.
     fn fail(&mut self, request: RequestIndex, refusal: Refusal) {
         let waits = &mut self.requests[request];
-        if waits.ticket.is_none() || waits.refusal.is_some() {
+        if waits.ticket.is_none() || waits.refusal.is_some() || waits.is_answered {
             return;
         }
         waits.refusal = Some(refusal);
@@ -307,6 +358,7 @@ impl Simulation<'_> {
             egress,
             ref mut ticket,
             refusal,
+            is_answered: _,
         } = self.requests[request];
         let Some(ticket) = ticket.take() else {
             return;
@@ -374,5 +426,40 @@ fn signal(refusal: Option<&Refusal>, latency: Duration) -> Signal {
         latency,
         retry_after: refusal.retry_after,
         is_retry: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse;
+
+    fn scenario(origin: &str) -> Scenario {
+        let text = format!("[[scenario]]\nname='x'\nduration=60.0\norigin={{ {origin} }}");
+        parse(&text).unwrap().remove(0)
+    }
+
+    fn at_one(origin: &str) -> (usize, usize) {
+        let choice = Choice::Fixed(1);
+        let history = run(&scenario(origin), choice, Rules::Header, 1, None, false).unwrap();
+        (history.successes.len(), history.wasted.len())
+    }
+
+    #[test]
+    fn an_answer_that_is_past_the_edge_comes_also_if_the_gateway_would_have_given_up_by_now() {
+        let origin = "service = 'const', service_mean = 0.97, rtt = 0.1, gateway_timeout = 1.0";
+        let (good, wasted) = at_one(origin);
+        assert_eq!(wasted, 0);
+        assert_eq!(good, 56, "one in 1.07 s");
+        let (good, wasted) = at_one(&origin.replace("0.97", "1.03"));
+        assert_eq!(good, 0);
+        assert_eq!(wasted, 54, "one in 1.1 s");
+    }
+
+    #[test]
+    fn a_simulation_that_is_cut_off_is_an_error() {
+        let scenario = scenario("workers = 4");
+        let error = start(&scenario, Choice::Fixed(8), Rules::Header, 1, None, false).run(100);
+        assert_eq!(error, Err(100));
     }
 }

@@ -6,13 +6,40 @@
 
 use std::path::Path;
 
+use neap_core::limiter::Memory;
 use neap_sim::algorithm::Choice;
-use neap_sim::measure::judge;
-use neap_sim::oracle::best_per_phase;
+use neap_sim::client::Rules;
+use neap_sim::measure::{self, Score};
+use neap_sim::oracle::{self, Best};
 use neap_sim::scenario::{Scenario, parse, read};
-use neap_sim::simulation::{History, run};
+use neap_sim::simulation::{self, History};
 
 const SEEDS: [u64; 3] = [2001, 2002, 2003];
+const RULES: Rules = Rules::Own;
+
+fn best_per_phase(scenario: &Scenario) -> Vec<Best> {
+    oracle::best_per_phase(scenario, RULES).expect("it ends")
+}
+
+fn judge(
+    scenario: &Scenario,
+    best: &[Best],
+    choice: Choice,
+    seeds: &[u64],
+    is_warm: bool,
+) -> Score {
+    measure::judge(scenario, best, choice, RULES, seeds, is_warm).expect("it ends")
+}
+
+fn run(
+    scenario: &Scenario,
+    choice: Choice,
+    seed: u64,
+    memory: Option<Memory>,
+    keeps_trace: bool,
+) -> History {
+    simulation::run(scenario, choice, RULES, seed, memory, keeps_trace).expect("it ends")
+}
 
 fn scenarios(file: &str) -> Vec<Scenario> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
