@@ -186,21 +186,23 @@ impl Store {
     }
 }
 
+/// What is in flight is few and is looked through first: all requests may be ten million.
+const LOST: &str =
+    "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, cause, fault,
+         is_charged, in_flight)
+     SELECT r.request_id, r.host_id, f.epoch, r.earlier + r.attempts + r.deferrals + r.lost + 1, f.started_ms,
+         10, 'lost', 'own', 0, CASE f.is_alone WHEN 1 THEN 1 END
+     FROM in_flight f CROSS JOIN requests r ON r.request_id = f.request_id
+     WHERE r.state IN (0, 4)";
+
 /// Turns what is in flight into lost attempts.
 pub(crate) async fn recover_requests(
     connection: &mut SqliteConnection,
 ) -> Result<Recovered, sqlx::Error> {
-    let lost = sqlx::query(
-        "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, cause, fault,
-             is_charged, in_flight)
-         SELECT r.request_id, r.host_id, f.epoch, r.earlier + r.attempts + r.deferrals + r.lost + 1, f.started_ms,
-             10, 'lost', 'own', 0, CASE f.is_alone WHEN 1 THEN 1 END
-         FROM in_flight f JOIN requests r ON r.request_id = f.request_id
-         WHERE r.state IN (0, 4)",
-    )
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
+    let lost = sqlx::query(LOST)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
     sqlx::query(
         "UPDATE requests SET lost = lost + 1
          WHERE request_id IN (SELECT request_id FROM in_flight) AND state IN (0, 4)",
@@ -271,4 +273,28 @@ async fn insert_run(
     .bind(is_for_all)
     .fetch_one(connection)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::Access;
+
+    #[tokio::test]
+    async fn what_was_in_flight_is_found_without_reading_all_requests() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = Store::open(&path, Access::Create).await.unwrap();
+        let mut connection = store.connect().await.unwrap();
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {LOST}")));
+        let plan = plan.fetch_all(&mut connection).await.unwrap();
+        let steps: Vec<&str> = plan.iter().map(|row| row.get(3)).collect();
+        assert_eq!(steps[0], "SCAN f", "{steps:#?}");
+        assert!(
+            steps[1].starts_with("SEARCH r USING INTEGER PRIMARY KEY"),
+            "{steps:#?}"
+        );
+    }
 }
