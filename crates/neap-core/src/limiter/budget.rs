@@ -6,7 +6,7 @@
 
 use crate::time::Time;
 
-/// Failures that one good answer earns: five in a thousand; with those of
+/// Failures that one good answer earns: four in a thousand; with those of
 /// the settled limit that stays below the ten that are tolerable.
 const EARNED: f32 = 0.004;
 /// Failures that a new host has in hand: about what finding its limit costs.
@@ -61,6 +61,8 @@ pub(super) struct Patience {
     /// Not before this.
     pub(super) next: Time,
     wait: f32,
+    /// Whether that is the end of a pause.
+    is_pause: bool,
 }
 
 /// Bounds of the wait between two tries in seconds. The upper one bounds how late a host's new strength
@@ -72,6 +74,7 @@ impl Default for Patience {
         Patience {
             next: Time::ZERO,
             wait: WAIT.0,
+            is_pause: false,
         }
     }
 }
@@ -81,12 +84,21 @@ impl Patience {
     pub(super) fn failed(&mut self, now: Time) {
         self.wait = (self.wait * 2.0).min(WAIT.1);
         self.next = now + std::time::Duration::from_secs_f32(self.wait);
+        self.is_pause = false;
     }
 
     /// A try failed that would fail again soon: the host did not refuse, it only had no more to give.
     pub(super) fn in_vain(&mut self, now: Time) {
         self.wait = WAIT.1;
         self.failed(now);
+    }
+
+    /// Nothing speaks against a try any more, except a pause.
+    pub(super) fn relax(&mut self) {
+        self.wait = WAIT.0;
+        if !self.is_pause {
+            self.next = Time::ZERO;
+        }
     }
 
     /// The host changed: what failed before may succeed, except what is paused.
@@ -102,5 +114,11 @@ impl Patience {
     /// No try for so long.
     pub(super) fn pause(&mut self, until: Time) {
         self.next = self.next.max(until);
+        self.is_pause = true;
+    }
+
+    /// Whether no try at all may be made.
+    pub(super) fn is_paused(&self, now: Time) -> bool {
+        self.is_pause && now < self.next
     }
 }

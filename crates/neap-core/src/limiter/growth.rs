@@ -66,6 +66,21 @@ impl Growth {
         self.ceiling.map(f64::from)
     }
 
+    /// Whether failures are what keeps the limit from growing.
+    pub(super) fn is_held_by_failures(&self) -> bool {
+        self.ceiling.is_some() && !self.is_hard
+    }
+
+    /// Whether what is beyond the ceiling may cost more than a few failures.
+    pub(super) fn is_hard(&self) -> bool {
+        self.is_hard
+    }
+
+    /// There is no ceiling.
+    pub(super) fn forget(&mut self) {
+        *self = Growth::new(None);
+    }
+
     /// The limit to try from a good one. `rise` is how far the latency is above its base, as a
     /// logarithm: a host that begins to queue is approached in smaller steps.
     pub(super) fn target(&self, limit: f64, rise: f64, background: &Background) -> f64 {

@@ -151,7 +151,7 @@ impl HostLimiter {
         let mut limiter = HostLimiter {
             control: Control::new(start, most, ceiling, now),
             breaker: Breaker::default(),
-            rate: Rate::default(),
+            rate: Rate::new(now),
             held: HeldSlots::default(),
             in_flight: 0,
             has_answered: false,
@@ -240,13 +240,21 @@ impl HostLimiter {
         self.held.release(now);
         let is_current = permit.window == self.control.window.number;
         let told_to_wait = signal.retry_after.filter(|_| signal.kind.is_load_failure());
+        // A page that always says "later" while others are answered speaks of itself.
+        let is_of_page = signal.is_retry && self.vouched == 0 && self.failed_in_row == 0;
         match signal.kind {
-            SignalKind::Nothing => self.learn_nothing(&permit),
+            SignalKind::Nothing => self.learn_nothing(&permit, now),
+            SignalKind::Alive => self.learn_alive(&permit, now),
             SignalKind::Ok => {
                 if signal.is_retry {
                     self.vouched = (self.vouched + 1).min(VOUCHED);
                 }
                 self.learn_good(&permit, signal.latency, now);
+            }
+            SignalKind::RateLimited | SignalKind::Overload
+                if is_of_page && told_to_wait.is_some() =>
+            {
+                self.learn_nothing(&permit, now);
             }
             SignalKind::RateLimited => self.learn_rate(&permit, told_to_wait, now, dice),
             SignalKind::Overload | SignalKind::Connect | SignalKind::Timeout => {
@@ -255,7 +263,9 @@ impl HostLimiter {
                 } else {
                     let is_vouched = signal.is_retry && self.vouched > 0;
                     self.vouched -= u8::from(is_vouched);
-                    let is_retry = signal.is_retry && !is_vouched;
+                    // Who accepts no connection is down, whichever page was asked for.
+                    let is_host = signal.kind == SignalKind::Connect;
+                    let is_retry = signal.is_retry && !is_vouched && !is_host;
                     self.learn_failure(&permit, is_retry, now, dice);
                 }
             }
@@ -324,27 +334,26 @@ impl HostLimiter {
     /// What is worth keeping for the next run. `now` and `unix_now` are the same moment.
     pub fn memory(&self, now: Time, unix_now: UnixMs) -> Memory {
         let (latency_s, base_ln) = self.control.latency.memory();
-        let ago = |at: Time| UnixMs(unix_now.0.saturating_sub(now.since(at).as_millis() as i64));
+        let ago = |age: Duration| {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            UnixMs(unix_now.0.saturating_sub(age))
+        };
         let hold = self.rate.held_until().since(now);
-        let (rate, rate_at) = self.rate.found().unwrap_or((0.0, now));
+        let (rate, rate_age) = self.rate.found(now).unwrap_or_default();
         Memory {
             saved_at: unix_now,
             limit: self.control.good_limit(),
-            ceiling: self.control.growth.ceiling(),
+            ceiling: self.control.lasting_ceiling(),
             background: self.control.background.share(),
             latency_s,
             base_ln,
             rate,
-            rate_at: ago(rate_at),
+            rate_at: ago(rate_age),
             held_until: (!hold.is_zero()).then(|| unix_now + hold),
-            failing_since: self.breaker.stopped_since().map(|_| {
-                let age = self.breaker.age(now).as_millis();
-                UnixMs(
-                    unix_now
-                        .0
-                        .saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)),
-                )
-            }),
+            failing_since: self
+                .breaker
+                .stopped_since()
+                .map(|_| ago(self.breaker.age(now))),
         }
     }
 
@@ -353,11 +362,20 @@ impl HostLimiter {
         self.control.set_most(f64::from(ceiling.max(1)));
     }
 
-    fn learn_nothing(&mut self, permit: &Permit) {
+    fn learn_nothing(&mut self, permit: &Permit, now: Time) {
         if permit.is_probe {
-            self.breaker.forget_probe(permit.started);
+            self.breaker.forget_probe(permit.started, now);
         }
         self.forget(permit);
+    }
+
+    /// The host refused this page or failed at it, and so it is there.
+    fn learn_alive(&mut self, permit: &Permit, now: Time) {
+        self.forget(permit);
+        let since = self.breaker.stopped_since().unwrap_or(now);
+        if permit.is_probe && self.breaker.answered(permit.started, true, 0.0) == Turn::Recovered {
+            self.control.recovered(since, now);
+        }
     }
 
     /// The request is no evidence about the limit.

@@ -47,9 +47,9 @@ pub(super) fn is_slight(failed: u32, seen: f64, background: f64) -> bool {
 
 /// Whether a limit raised by the share `step` is too high, as far as its answers tell. Sequential
 /// probability ratio (Wald, 1945): failures are as many as before, or of the requests that were added
-/// most fail.
+/// most fail. Fewer failures than `least` are none.
 pub(super) fn judge_step(
-    failed: u32,
+    (failed, least): (u32, u32),
     good: u32,
     step: f64,
     limit: f64,
@@ -60,7 +60,7 @@ pub(super) fn judge_step(
     let by_failures = f64::from(failed) * (more / background).ln();
     let by_good = f64::from(good) * ((1.0 - more) / (1.0 - background)).ln();
     let evidence = by_failures + by_good;
-    if evidence > SURE_OF_STEP.ln() && failed >= 2 {
+    if evidence > SURE_OF_STEP.ln() && failed >= least {
         Some(true)
     } else if evidence < -SURE_OF_STEP.ln() {
         Some(false)
@@ -113,11 +113,11 @@ mod tests {
 
     #[test]
     fn a_small_step_under_noise_takes_many_requests_to_judge() {
-        assert_eq!(judge_step(2, 20, 0.05, 100.0, 0.002), Some(true));
-        assert_eq!(judge_step(1, 20, 0.05, 100.0, 0.002), None);
-        assert_eq!(judge_step(0, 100, 0.05, 100.0, 0.002), Some(false));
-        assert_eq!(judge_step(5, 95, 0.05, 100.0, 0.05), None);
-        assert_eq!(judge_step(50, 950, 0.05, 100.0, 0.05), Some(false));
-        assert_eq!(judge_step(60, 600, 0.05, 100.0, 0.05), Some(true));
+        assert_eq!(judge_step((2, 2), 20, 0.05, 100.0, 0.002), Some(true));
+        assert_eq!(judge_step((1, 2), 20, 0.05, 100.0, 0.002), None);
+        assert_eq!(judge_step((0, 2), 100, 0.05, 100.0, 0.002), Some(false));
+        assert_eq!(judge_step((5, 2), 95, 0.05, 100.0, 0.05), None);
+        assert_eq!(judge_step((50, 2), 950, 0.05, 100.0, 0.05), Some(false));
+        assert_eq!(judge_step((60, 2), 600, 0.05, 100.0, 0.05), Some(true));
     }
 }

@@ -31,6 +31,8 @@ const ABOVE: f64 = 1.3;
 const COUNTED: Duration = Duration::from_secs(2);
 /// ... or as long as it takes for so many.
 const COUNTED_LEAST: u32 = 8;
+/// Without a request for so long, although one might have started, what is accepted is counted anew.
+const IDLE: Duration = Duration::from_secs(10);
 /// The allowed rate never falls below this many requests a second: one in half a minute.
 const LEAST: f64 = 1.0 / 30.0;
 /// The rate is given up, as one that no longer holds, when it has grown to this multiple.
@@ -45,18 +47,28 @@ pub(super) struct Rate {
     /// The rate found, in requests a second; 0 if there is none.
     found: f32,
     found_at: Time,
+    /// Seconds before this run began that it was found.
+    earlier: u32,
     /// No start before this.
     next: Time,
     counted_from: Time,
     accepted: u32,
     accepted_before: u32,
     counted_before: Time,
+    /// When something last happened: without requests nothing is accepted, which is no sign of a low rate.
+    /// In seconds; here, as everywhere in an idle host, each byte is there a hundred thousand times.
+    busy_s: u32,
     strikes: u8,
     /// How many rates in a row were found to be about the same.
     agreed: u8,
 }
 
 impl Rate {
+    /// Of a host of which nothing is known.
+    pub(super) fn new(now: Time) -> Rate {
+        Rate::remembered(now, Duration::ZERO, 0.0, Duration::ZERO)
+    }
+
     /// Takes up where another run left off: what is left of the hold, and the rate found so long ago.
     pub(super) fn remembered(now: Time, hold: Duration, found: f32, age: Duration) -> Rate {
         Rate {
@@ -66,10 +78,12 @@ impl Rate {
             } else {
                 0.0
             },
-            found_at: now - age,
+            found_at: now,
+            earlier: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
             next: now,
             counted_from: now,
             counted_before: now,
+            busy_s: seconds_of(now),
             ..Rate::default()
         }
     }
@@ -84,13 +98,23 @@ impl Rate {
         self.held_until.max(self.next)
     }
 
-    /// The rate found and when, if there is one.
-    pub(super) fn found(&self) -> Option<(f32, Time)> {
-        (self.found > 0.0).then_some((self.found, self.found_at))
+    /// The rate found and how long ago, if there is one.
+    pub(super) fn found(&self, now: Time) -> Option<(f32, Duration)> {
+        (self.found > 0.0).then(|| (self.found, self.age(now)))
+    }
+
+    fn age(&self, now: Time) -> Duration {
+        now.since(self.found_at) + Duration::from_secs(u64::from(self.earlier))
     }
 
     /// A request starts.
     pub(super) fn start(&mut self, now: Time) {
+        let busy_at = Time::ZERO + Duration::from_secs(u64::from(self.busy_s));
+        if now.since(busy_at.max(self.not_before())) > IDLE {
+            (self.counted_from, self.counted_before) = (now, now);
+            (self.accepted, self.accepted_before) = (0, 0);
+        }
+        self.busy_s = seconds_of(now);
         if self.found > 0.0 {
             let allowed = self.allowed(now);
             if allowed > FORGOTTEN * f64::from(self.found) {
@@ -104,6 +128,7 @@ impl Rate {
     /// A request was accepted.
     pub(super) fn accepted(&mut self, now: Time) {
         self.strikes = 0;
+        self.busy_s = seconds_of(now);
         if self.found == 0.0
             && now.since(self.counted_from) >= COUNTED
             && self.accepted >= COUNTED_LEAST
@@ -125,6 +150,7 @@ impl Rate {
         dice: &mut dyn RngCore,
     ) -> bool {
         let held_before = self.held_until;
+        self.busy_s = seconds_of(now);
         if let Some(wait) = retry_after {
             // A little later than asked for: all clients of a host are told the same time.
             let wait = wait
@@ -142,8 +168,11 @@ impl Rate {
         let before = f64::from(self.found);
         let found = if accepted >= 2 {
             measured
-        } else {
+        } else if before > 0.0 {
             (before / 2.0).max(measured)
+        } else {
+            // Nothing is known yet: as often as it may be asked again.
+            1.0 / retry_after.map_or(1.0, |wait| wait.as_secs_f64()).max(1.0)
         };
         let is_same = (found / before.max(1e-9)).ln().abs() < SAME;
         self.agreed = if is_same {
@@ -152,7 +181,7 @@ impl Rate {
             0
         };
         self.found = found.max(LEAST) as f32;
-        self.found_at = now;
+        (self.found_at, self.earlier) = (now, 0);
         self.next = self.next.max(now);
         (self.counted_from, self.counted_before) = (now, now);
         (self.accepted, self.accepted_before) = (0, 0);
@@ -178,11 +207,15 @@ impl Rate {
     fn allowed(&self, now: Time) -> f64 {
         let found = f64::from(self.found);
         let plateau = (PLATEAU / found).clamp(PLATEAU_BOUNDS.0, PLATEAU_BOUNDS.1);
-        let held = self.held_until.max(self.found_at);
+        let free = now.since(self.held_until).min(self.age(now));
         let sure = f64::from(1 << self.agreed);
-        let x = now.since(held).as_secs_f64() / (plateau * sure);
+        let x = free.as_secs_f64() / (plateau * sure);
         found * (1.0 + DEPTH / sure.sqrt() * (x - 1.0).powi(3))
     }
+}
+
+fn seconds_of(now: Time) -> u32 {
+    u32::try_from(now.since(Time::ZERO).as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -203,7 +236,7 @@ mod tests {
             rate.accepted(seconds(f64::from(i) * 0.1));
         }
         rate.refused(seconds(7.9), None, seconds(8.0), &mut dice);
-        let (found, _) = rate.found().unwrap();
+        let (found, _) = rate.found(seconds(8.0)).unwrap();
         assert!((9.0..11.0).contains(&found), "{found}");
         assert!(rate.allowed(seconds(8.0)) < 0.95 * f64::from(found));
         assert!(rate.allowed(seconds(60.0)) > 1.1 * f64::from(found));
@@ -216,11 +249,11 @@ mod tests {
             rate.accepted(seconds(f64::from(i) * 0.1));
         }
         rate.refused(seconds(7.9), None, seconds(8.0), &mut dice);
-        let once = rate.found();
+        let once = rate.found(seconds(8.1));
         for _ in 0..20 {
             assert!(!rate.refused(seconds(7.95), None, seconds(8.05), &mut dice));
         }
-        assert_eq!(rate.found(), once);
+        assert_eq!(rate.found(seconds(8.1)), once);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum SignalKind {
     Connect,
     /// No answer in time.
     Timeout,
+    /// An answer that shows that the host is there, and nothing of its load: a page refused, or failed.
+    Alive,
     /// Nothing that concerns load.
     Nothing,
 }
@@ -50,7 +52,7 @@ impl SignalKind {
             | SignalKind::RateLimited
             | SignalKind::Connect
             | SignalKind::Timeout => true,
-            SignalKind::Ok | SignalKind::Nothing => false,
+            SignalKind::Ok | SignalKind::Alive | SignalKind::Nothing => false,
         }
     }
 }

@@ -201,3 +201,176 @@ fn failures_of_one_page_say_nothing_about_its_host() {
         assert!(limiter.limit() >= before, "lowered at request {i}");
     }
 }
+
+fn signal_after(kind: SignalKind, retry_after: Option<u64>, is_retry: bool) -> Signal {
+    Signal {
+        retry_after: retry_after.map(Duration::from_secs),
+        is_retry,
+        ..signal(kind, 50)
+    }
+}
+
+fn ask(limiter: &mut HostLimiter, signal: Signal, now: &mut Time, dice: &mut SmallRng) {
+    while let Gate::Until(at) = limiter.gate(*now) {
+        *now = at;
+    }
+    let permit = limiter.start(*now);
+    *now = *now + Duration::from_millis(50);
+    limiter.report(permit, signal, *now, dice);
+}
+
+/// When the next request may start, after the hold that the host asked for.
+fn spacing(limiter: &mut HostLimiter, now: &mut Time, dice: &mut SmallRng) -> Duration {
+    ask(limiter, signal(SignalKind::Ok, 50), now, dice);
+    let before = *now;
+    ask(limiter, signal(SignalKind::Ok, 50), now, dice);
+    now.since(before)
+}
+
+#[test]
+fn a_first_refusal_late_in_a_run_does_not_take_the_time_before_for_its_rate() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let mut now = Time::from_secs_f64(3600.0);
+    let mut limiter = HostLimiter::new(Settings { ceiling: 16 }, None, now, WALL);
+    for _ in 0..10 {
+        ask(
+            &mut limiter,
+            signal(SignalKind::Ok, 50),
+            &mut now,
+            &mut dice,
+        );
+    }
+    let refusal = signal_after(SignalKind::RateLimited, Some(1), false);
+    ask(&mut limiter, refusal, &mut now, &mut dice);
+    let wait = spacing(&mut limiter, &mut now, &mut dice);
+    assert!(wait < Duration::from_secs(1), "{wait:?} between requests");
+}
+
+#[test]
+fn a_refusal_of_the_very_first_request_spaces_by_what_it_asks_for() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
+    let refusal = signal_after(SignalKind::RateLimited, Some(1), false);
+    ask(&mut limiter, refusal, &mut now, &mut dice);
+    let wait = spacing(&mut limiter, &mut now, &mut dice);
+    assert!(wait < Duration::from_secs(3), "{wait:?} between requests");
+}
+
+#[test]
+fn an_hour_without_requests_is_no_sign_of_a_low_rate() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
+    for _ in 0..600 {
+        ask(
+            &mut limiter,
+            signal(SignalKind::Ok, 50),
+            &mut now,
+            &mut dice,
+        );
+    }
+    now = now + Duration::from_secs(3600);
+    for _ in 0..4 {
+        ask(
+            &mut limiter,
+            signal(SignalKind::Ok, 50),
+            &mut now,
+            &mut dice,
+        );
+    }
+    let refusal = signal_after(SignalKind::RateLimited, Some(1), false);
+    ask(&mut limiter, refusal, &mut now, &mut dice);
+    let wait = spacing(&mut limiter, &mut now, &mut dice);
+    assert!(wait < Duration::from_secs(1), "{wait:?} between requests");
+}
+
+#[test]
+fn one_page_that_always_says_later_does_not_hold_its_host() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
+    for _ in 0..10 {
+        ask(
+            &mut limiter,
+            signal(SignalKind::Ok, 50),
+            &mut now,
+            &mut dice,
+        );
+    }
+    let refusal = signal_after(SignalKind::Overload, Some(120), true);
+    ask(&mut limiter, refusal, &mut now, &mut dice);
+    assert_eq!(limiter.state(now), State::Steady);
+}
+
+#[test]
+fn a_stopped_host_that_refuses_a_page_is_alive_and_a_probe_without_evidence_waits() {
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
+    ask(
+        &mut limiter,
+        signal(SignalKind::Ok, 50),
+        &mut now,
+        &mut dice,
+    );
+    for _ in 0..8 {
+        if limiter.only_probed_since().is_none() {
+            ask(
+                &mut limiter,
+                signal_after(SignalKind::Connect, None, true),
+                &mut now,
+                &mut dice,
+            );
+        }
+    }
+    assert!(
+        limiter.only_probed_since().is_some(),
+        "refused connections count, retried or not"
+    );
+    ask(&mut limiter, Signal::NOTHING, &mut now, &mut dice);
+    assert!(matches!(limiter.gate(now), Gate::Until(at) if at > now + Duration::from_millis(500)));
+    ask(
+        &mut limiter,
+        signal(SignalKind::Alive, 50),
+        &mut now,
+        &mut dice,
+    );
+    assert_eq!(limiter.only_probed_since(), None);
+}
+
+#[test]
+fn a_ramp_ends_at_a_ceiling_that_came_down_meanwhile() {
+    let memory = limiter_memory();
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut limiter) = (Time::ZERO, limiter(64, Some(memory)));
+    limiter.set_ceiling(8);
+    for _ in 0..300 {
+        ask(
+            &mut limiter,
+            signal(SignalKind::Ok, 50),
+            &mut now,
+            &mut dice,
+        );
+        let still = limiter
+            .take_changes()
+            .filter(|change| change.from == change.to);
+        assert!(
+            still
+                .filter(|change| change.reason != Reason::Start)
+                .count()
+                == 0
+        );
+    }
+}
+
+fn limiter_memory() -> Memory {
+    Memory {
+        saved_at: WALL,
+        limit: 64.0,
+        ceiling: None,
+        background: 0.0,
+        latency_s: 0.05,
+        base_ln: None,
+        rate: 0.0,
+        rate_at: WALL,
+        held_until: None,
+        failing_since: None,
+    }
+}

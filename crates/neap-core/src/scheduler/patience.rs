@@ -37,7 +37,7 @@ impl Patience {
     pub(super) fn hear(&mut self, signal: &Signal, now: Time) {
         match signal.kind {
             SignalKind::Nothing => {}
-            SignalKind::Ok => {
+            SignalKind::Ok | SignalKind::Alive => {
                 *self = Patience {
                     has_answered: true,
                     ..Patience::default()

@@ -3,7 +3,6 @@
 //! While a cut is verified the limit is low enough for the failures of an overload to cease. If they go
 //! on at their share, load was not their cause.
 
-use crate::limiter::budget::Patience;
 use crate::limiter::change::Reason;
 use crate::limiter::growth::quantum;
 use crate::time::Time;
@@ -99,7 +98,7 @@ impl Control {
         if goes_on < 0.0 {
             // 1. It was load: the limit is what was answered of the one before.
             let good = f64::from(cut.before) * (1.0 - share).clamp(CUT.0, CUT.1);
-            self.patience = Patience::default();
+            self.patience.relax();
             self.learn(now);
             if good > self.limit {
                 self.set(good, Phase::Settled, Reason::Load, now);

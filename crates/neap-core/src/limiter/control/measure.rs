@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::limiter::budget::Patience;
 use crate::limiter::change::Reason;
 use crate::limiter::overload;
 use crate::time::Time;
@@ -24,10 +23,10 @@ const DOUBT_CUT: f64 = 0.7;
 const MEASURED: f64 = 12.0;
 /// Answers after which a measurement is long enough whatever the background.
 const LONGEST: f64 = 200.0;
-/// No measurement of the background lasts longer than this ...
-const DOUBT_LASTS: Duration = Duration::from_secs(4);
-/// ... and none is made that would bring fewer answers.
+/// No measurement is made that would bring fewer answers than this ...
 const LEAST_MEASURED: f64 = 20.0;
+/// ... within this many seconds: so long, at most, as they take where they are few, and else the shorter one.
+const DOUBT_LASTS: (f64, f64) = (4.0, 12.0);
 
 impl Control {
     /// Whether failures keep the limit from growing that are many for a limit that is no ceiling.
@@ -37,10 +36,20 @@ impl Control {
             && self.window.seen() >= BLOCKED
     }
 
+    /// How many answers a second a measurement would bring.
+    fn answers_a_second(&self) -> f64 {
+        DOUBT_CUT * self.limit / self.latency.smoothed().as_secs_f64().max(1e-6)
+    }
+
+    /// How long a measurement lasts at most, at the limit lowered for it.
+    fn measured_for(&self) -> Duration {
+        let enough = LEAST_MEASURED * DOUBT_CUT / self.answers_a_second();
+        Duration::from_secs_f64(enough.clamp(DOUBT_LASTS.0, DOUBT_LASTS.1))
+    }
+
     /// How many answers a measurement of the background would bring.
     fn answers_to_measure(&self, share: f64) -> f64 {
-        let per_second = DOUBT_CUT * self.limit / self.latency.smoothed().as_secs_f64().max(1e-6);
-        (per_second * DOUBT_LASTS.as_secs_f64())
+        (self.answers_a_second() * DOUBT_LASTS.1)
             .min(MEASURED / share)
             .min(LONGEST)
     }
@@ -66,7 +75,7 @@ impl Control {
     /// Judges the window of a measurement.
     pub(super) fn judge_measured(&mut self, from: f32, background: f64, now: Time) {
         let w = self.window;
-        let is_long = now.since(w.begun) > DOUBT_LASTS;
+        let is_long = now.since(w.begun) > self.measured_for();
         if w.seen() < LONGEST.min(MEASURED / background) && !is_long {
             return;
         }
@@ -81,7 +90,7 @@ impl Control {
             self.doubt_wait = (2.0 * self.doubt_wait).min(DOUBT_EVERY.1);
         }
         if self.growth.review(self.background.share(), true) {
-            self.patience = Patience::default();
+            self.patience.relax();
         }
         self.set(f64::from(from), Phase::Settled, Reason::Measured, now);
     }

@@ -14,6 +14,7 @@
 //!   └── undone ◄── it was not ──────── cut
 //! ```
 
+mod bold;
 mod cut;
 mod measure;
 mod raised;
@@ -32,6 +33,7 @@ use super::window::Window;
 
 use cut::CutTest;
 use measure::DOUBT_EVERY;
+use settled::FEW_SLOTS;
 use slow::SLOW_DOUBT_EVERY;
 
 /// The limit that a host begins with of which nothing is known.
@@ -55,6 +57,8 @@ pub(super) enum Phase {
         level: Option<Level>,
         /// Whether its failures are paid from the budget.
         is_paid: bool,
+        /// Whether it goes far past a ceiling that noise may have feigned.
+        is_bold: bool,
     },
     /// The limit was cut for failures.
     Cut {
@@ -93,6 +97,8 @@ pub(super) struct Control {
     slow_doubted_at: Time,
     slow_doubt_wait: f32,
     raised_at: Time,
+    bold_at: Time,
+    bold_wait: f32,
     own_fault: u8,
     /// Whether the last try was paid from the budget.
     was_paid: bool,
@@ -125,6 +131,8 @@ impl Control {
             slow_doubted_at: now,
             slow_doubt_wait: SLOW_DOUBT_EVERY.0,
             raised_at: Time::ZERO,
+            bold_at: Time::ZERO,
+            bold_wait: bold::WAIT.0,
             own_fault: 0,
             was_paid: false,
         }
@@ -137,6 +145,11 @@ impl Control {
         let is_ripe = now.since(w.begun) >= self.latency.smoothed().mul_f64(SETTLING);
         match self.phase {
             Phase::Settled => self.judge_settled(is_ripe, background, now),
+            Phase::Raised {
+                from,
+                is_bold: true,
+                ..
+            } => self.judge_bold(f64::from(from), is_ripe, background, now),
             Phase::Raised { from, level, .. } => {
                 self.judge_raised(f64::from(from), level, is_ripe, background, now);
             }
@@ -177,6 +190,13 @@ impl Control {
             Phase::Measured { from } => f64::from(from),
             Phase::Ramped { to, .. } => f64::from(to),
         }
+    }
+
+    /// The ceiling that another run should know. A small one that may be none is none: that run could not doubt
+    /// it, and would stay below it.
+    pub(super) fn lasting_ceiling(&self) -> Option<f64> {
+        let is_lasting = |ceiling: &f64| *ceiling > FEW_SLOTS || !self.is_doubtful();
+        self.growth.ceiling().filter(is_lasting)
     }
 
     fn level(&self, now: Time) -> Option<Level> {

@@ -31,6 +31,7 @@ impl Control {
             from,
             level,
             is_paid,
+            is_bold: false,
         };
         self.set(to, phase, Reason::Try, now);
         self.was_paid = is_paid;
@@ -56,7 +57,8 @@ impl Control {
                 (w.seen() >= (enough * self.limit).max(4.0)).then_some(false)
             }
         } else {
-            overload::judge_step(w.failed, w.good, step, self.limit, background)
+            let least = if self.is_told_by_one() { 1 } else { 2 };
+            overload::judge_step((w.failed, least), w.good, step, self.limit, background)
         };
         // 1. Failures: back at once.
         if verdict == Some(true) {

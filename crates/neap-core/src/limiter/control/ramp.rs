@@ -77,6 +77,8 @@ impl Control {
         background: f64,
         now: Time,
     ) {
+        // The ceiling may have come down meanwhile.
+        let to = to.min(self.most as f32);
         let w = self.window;
         if overload::is_likely(w.failed, w.started, background) && is_ripe {
             let share = w.excess(background);

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::limiter::budget::Patience;
 use crate::limiter::overload;
 use crate::time::Time;
 
@@ -22,6 +21,8 @@ const LIGHT_MOST: f64 = 16.0;
 /// Below this limit a doubted ceiling is tried again whatever tries have cost: a crawl that is stuck there by
 /// chance loses far more.
 pub(super) const FEW_SLOTS: f64 = 4.0;
+/// Failures that a try costs for each slot that it adds, where the first tells and where it does not.
+const COST: (f64, f64) = (1.2, 1.5);
 /// Answers after which a settled window is renewed, at least.
 const RENEWED: f64 = 1000.0;
 /// A window in which nothing was decided is renewed after this time.
@@ -61,12 +62,17 @@ impl Control {
         // 3. What looked like a ceiling may be the background, now that more was seen.
         let reviewed = self.background.share_with(w.failed, w.seen() as u32);
         if self.growth.review(reviewed, false) {
-            self.patience = Patience::default();
+            self.patience.relax();
         }
         // 4. A background that might be load, or failures that might be background, are measured.
         let is_long = w.seen() >= RENEWED.max(2.0 * self.limit);
         let is_slight = is_long && overload::is_slight(w.failed, w.seen(), background);
         if (background > DOUBTED || is_slight || self.is_blocked()) && self.measure(now) {
+            return;
+        }
+        // 4b. A small ceiling among noise is tried boldly now and then.
+        if self.is_bold_due(now) {
+            self.raise_boldly(now);
             return;
         }
         // 5. So is a rise of latency that keeps the limit where it is.
@@ -99,13 +105,25 @@ impl Control {
         self.growth.is_doubtful(&self.background)
     }
 
+    /// Whether one failure takes a try back: where nothing fails without load. At a few slots it does not, since
+    /// what limits a host there is often a rate, which one failure does not show. Nor where a try may break the host.
+    pub(super) fn is_told_by_one(&self) -> bool {
+        let never_broke = self.own_fault == 0 && !self.growth.is_hard();
+        never_broke && self.limit >= FEW_SLOTS && self.background.is_clean() && !self.is_doubtful()
+    }
+
     /// Whether a higher limit may be tried now.
     pub(super) fn may_raise(&self, rise: f64, now: Time) -> bool {
         let target = self
             .growth
             .target(self.limit, rise, &self.background)
             .min(self.most);
-        let cost = 1.5 * (target - self.limit).max(1.0);
+        let each = if self.is_told_by_one() {
+            COST.0
+        } else {
+            COST.1
+        };
+        let cost = each * (target - self.limit).max(1.0);
         let w = &self.window;
         let is_tryable = w.was_full
             && target > self.limit

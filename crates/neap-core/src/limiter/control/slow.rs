@@ -2,7 +2,6 @@
 //!
 //! If they come from the limit, they become quicker when it is lowered.
 
-use crate::limiter::budget::Patience;
 use crate::limiter::change::Reason;
 use crate::limiter::latency::Level;
 use crate::time::Time;
@@ -100,7 +99,7 @@ impl Control {
             self.slow_doubt_wait = SLOW_DOUBT_EVERY.0;
             self.latency.rebase(after);
             if self.growth.retract_slow() {
-                self.patience = Patience::default();
+                self.patience.relax();
             }
             self.set(f64::from(from), Phase::Settled, Reason::NotLoad, now);
         }
