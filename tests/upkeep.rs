@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use neap_testkit::{Asked, Reply, Site};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{Place, Running, site_job};
@@ -119,7 +120,7 @@ fn rows_are_exported_whole_or_not_at_all() {
         ),
         (
             &["export", "results", "--to", "no/such/a.csv"],
-            "no/such/a.csv",
+            "there is no directory no/such",
         ),
         (&["export", "cdxj", "--where", "1"], "--where means nothing"),
         (&["export", "--to", "a.db", "--raw"], "--raw means nothing"),
@@ -268,6 +269,59 @@ fn a_store_is_checked_copied_and_measured_while_a_run_goes_on() {
     run.kill();
     let after = place.neap(&["db", "check", "--bodies"]).expect(0);
     assert!(after.out.contains("is whole"), "{}", after.out);
+}
+
+/// Asks for the names in a place until they are so.
+fn wait_for_names(place: &Place, mut are_so: impl FnMut(&[String]) -> bool) {
+    let started = std::time::Instant::now();
+    while !are_so(&names(place)) {
+        assert!(started.elapsed() < PATIENCE, "{:?}", names(place));
+    }
+}
+
+#[test]
+fn an_export_that_is_stopped_or_killed_leaves_nothing_for_long() {
+    let site = site();
+    let place = crawled(&site);
+    let is_draft = |name: &String| name.contains(".new-");
+    let endless = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n) > 0";
+    let export = ["export", "results", "--to", "a.csv", "--where", endless];
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let running = place.start(&export);
+        wait_for_names(&place, |names| names.iter().any(is_draft));
+        running.signal(signal);
+        let said = running.wait().expect(code).err;
+        assert!(said.contains("stopped before a.csv was complete"), "{said}");
+        let is_new = |name: &String| is_draft(name) || name == "a.csv";
+        assert!(!names(&place).iter().any(is_new), "{:?}", names(&place));
+    }
+    let running = place.start(&export);
+    wait_for_names(&place, |names| names.iter().any(is_draft));
+    running.kill();
+    assert!(names(&place).iter().any(is_draft));
+    place
+        .neap(&["export", "results", "--to", "a.csv"])
+        .expect(0);
+    assert!(!names(&place).iter().any(is_draft), "{:?}", names(&place));
+}
+
+#[test]
+fn a_link_is_written_through_and_stays_one() {
+    let site = site();
+    let place = crawled(&site);
+    std::fs::create_dir(place.path("elsewhere")).unwrap();
+    place.write("elsewhere/real.csv", "old");
+    let link = place.path("link.csv");
+    std::os::unix::fs::symlink("elsewhere/real.csv", &link).unwrap();
+    place
+        .neap(&["export", "results", "--to", "link.csv"])
+        .expect(2);
+    place
+        .neap(&["export", "results", "--to", "link.csv", "--force"])
+        .expect(0);
+    assert!(link.is_symlink());
+    let real = std::fs::read_to_string(place.path("elsewhere/real.csv")).unwrap();
+    assert_eq!(real.lines().count(), 12);
 }
 
 #[test]

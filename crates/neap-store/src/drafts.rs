@@ -64,7 +64,7 @@ impl Store {
         Ok(())
     }
 
-    fn open_submit_lock(&self) -> Result<File, StoreError> {
+    pub(crate) fn open_submit_lock(&self) -> Result<File, StoreError> {
         let path = beside(self.path(), ".submit");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

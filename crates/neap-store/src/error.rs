@@ -157,6 +157,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The directory in which something is to be written is not there.
+    #[error("there is no directory {}", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// There is no room left.
     #[error("no space left for {}", path.display())]
     Full {

@@ -29,6 +29,7 @@ mod story;
 mod submit;
 #[cfg(test)]
 mod testing;
+mod unfinished;
 mod upkeep;
 mod values;
 mod writer;

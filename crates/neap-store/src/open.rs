@@ -15,10 +15,11 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::StoreError;
 use crate::checkpoint::truncate;
 use crate::fingerprint::Fingerprinter;
-use crate::lock::take;
+use crate::lock::{RunLock, take};
 use crate::migrate::{APPLICATION_ID, KNOWN_VERSION, MIGRATIONS, migrate, version};
 use crate::ownership::refuse_segments;
 use crate::place::{clear_log, place_new, refuse_log};
+use crate::unfinished::{Unfinished, sweep};
 use crate::values::PREPARED_STATEMENTS;
 
 /// The oldest SQLite that is used: earlier ones can damage a database when a write-ahead log is reset
@@ -43,6 +44,8 @@ pub enum Access {
 pub struct Store {
     path: PathBuf,
     pub(crate) fingerprinter: Fingerprinter,
+    /// Whether there was nothing before it was opened.
+    is_new: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -62,8 +65,9 @@ impl Store {
     /// was before.
     pub async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
         check_sqlite().await?;
+        let is_new = !path.exists();
         match (inspect(path), access) {
-            (Ok(()), _) => {}
+            (Ok(()), _) => sweep(path),
             (Err(StoreError::Missing { .. } | StoreError::Empty { .. }), Access::Create) => {
                 create(path).await?;
             }
@@ -88,7 +92,47 @@ impl Store {
         Ok(Store {
             path: path.to_owned(),
             fingerprinter,
+            is_new,
         })
+    }
+
+    /// Removes the store if this is who created it and nothing was ever submitted to it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or removed.
+    pub async fn remove_unused(self, lock: RunLock) -> Result<(), StoreError> {
+        if !self.is_new {
+            return Ok(());
+        }
+        // Nobody submits from here on: who waits for the lock finds no store.
+        let submitting = self.open_submit_lock()?;
+        if submitting.try_lock().is_err() || self.is_used().await? {
+            return Ok(());
+        }
+        for suffix in ["", "-wal", "-shm", ".submit", ".lock"] {
+            let path = beside(&self.path, suffix);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(StoreError::io(&path)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        drop((submitting, lock));
+        Ok(())
+    }
+
+    async fn is_used(&self) -> Result<bool, StoreError> {
+        let sql = || StoreError::sql(&self.path);
+        let mut connection = self.connect().await?;
+        let is_used = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM jobs) OR EXISTS (SELECT 1 FROM drafts) OR EXISTS (SELECT 1 FROM runs)",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(is_used)
     }
 
     /// The version of the store at `path`, which is left as it is: [`STORE_VERSION`](crate::STORE_VERSION) if
@@ -145,7 +189,7 @@ pub(crate) fn inspect(path: &Path) -> Result<(), StoreError> {
             .take(100)
             .read_to_end(&mut header)
             .map_err(StoreError::io(path))?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Err(StoreError::Missing {
                 path: path.to_owned(),
             });
@@ -184,11 +228,11 @@ async fn create(path: &Path) -> Result<(), StoreError> {
     // Before anything is written: what is not the new store's own is told at once.
     refuse_log(path)?;
     refuse_segments(path)?;
-    let draft = beside(path, &format!(".new-{}", uuid::Uuid::new_v4().simple()));
+    let draft = Unfinished::begin(path).map_err(StoreError::io(path))?;
     let sql = StoreError::sql(path);
     let built = async {
         let options = SqliteConnectOptions::new()
-            .filename(&draft)
+            .filename(draft.path())
             .create_if_missing(true)
             // It never changes its journal, so that no power cut leaves one that only a writer can undo.
             .journal_mode(SqliteJournalMode::Wal)
@@ -204,15 +248,8 @@ async fn create(path: &Path) -> Result<(), StoreError> {
         truncate(&mut connection).await?;
         connection.close().await
     };
-    let placed = match built.await {
-        Ok(()) => place(&draft, path).await,
-        Err(error) => Err(sql(error)),
-    };
-    for suffix in ["", "-wal", "-shm"] {
-        // What is not there needs no removing; a draft that stays is nobody's store.
-        let _ = std::fs::remove_file(beside(&draft, suffix));
-    }
-    placed
+    built.await.map_err(sql)?;
+    place(draft.path(), path).await
 }
 
 /// Gives a complete draft its name, unless another process was faster. Meanwhile nobody else does so, and no run

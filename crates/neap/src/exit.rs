@@ -83,14 +83,14 @@ pub(crate) const STORE_VERSION: Exit = Exit {
 pub(crate) const ABORTED_INT: Exit = Exit {
     code: 130,
     name: "ABORTED",
-    meaning: "aborted by the second SIGINT (the first while a job is submitted); nothing recorded is lost",
+    meaning: "aborted by the second SIGINT (the first while a job is submitted or a file exported); nothing recorded is lost",
 };
 
 /// A second SIGTERM: 128 + 15, as a shell reports a process that died of it.
 pub(crate) const ABORTED_TERM: Exit = Exit {
     code: 143,
     name: "ABORTED",
-    meaning: "aborted by the second SIGTERM (the first while a job is submitted); nothing recorded is lost",
+    meaning: "aborted by the second SIGTERM (the first while a job is submitted or a file exported); nothing recorded is lost",
 };
 
 /// Every code there is, in ascending order.

@@ -3,6 +3,8 @@
 //! A [`Failure`] is what people read (what happened, where, what to do next) and the exit code for
 //! scripts. Every error of the crates below becomes one here, and nowhere else.
 
+use std::io::ErrorKind;
+
 use miette::{Diagnostic, Report};
 use neap_runner::RunError;
 use neap_store::StoreError;
@@ -126,6 +128,15 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
             exit::ERROR,
             Some("--db FILE names another place for the store"),
         ),
+        E::NoDirectory { .. } => (exit::USAGE, Some("create it, or name another place")),
+        E::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
+            exit::ERROR,
+            Some("see that you may read and write it, and its directory; or name another place"),
+        ),
+        E::Io { source, .. } if is_place(source.kind()) => (
+            exit::ERROR,
+            Some("see that its directory is there; or name another place"),
+        ),
         E::Io { .. } | E::Disk { .. } => (
             exit::ERROR,
             Some(
@@ -193,6 +204,14 @@ fn advice(error: &StoreError) -> (Exit, Option<&'static str>) {
     }
 }
 
+/// Whether a name leads nowhere, so that the disk is not to blame.
+fn is_place(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+    )
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         Failure::error(words(&error))
@@ -212,4 +231,28 @@ pub(crate) fn words(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_fits_what_went_wrong() {
+        for (kind, part) in [
+            (
+                ErrorKind::PermissionDenied,
+                "see that you may read and write it",
+            ),
+            (ErrorKind::NotADirectory, "see that its directory is there"),
+            (ErrorKind::FileTooLarge, "`ulimit -f`"),
+        ] {
+            let error = StoreError::Io {
+                path: "neap.db".into(),
+                source: kind.into(),
+            };
+            let help = advice(&error).1.unwrap();
+            assert!(help.contains(part), "{kind:?}: {help}");
+        }
+    }
 }

@@ -61,6 +61,18 @@ impl Signals {
     }
 }
 
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail, where its signal would end the process
+/// without a word.
+///
+/// # Errors
+/// The operating system does not let us.
+pub(crate) fn survive_file_size_limit() -> std::io::Result<()> {
+    /// SIGXFSZ, on Linux but for MIPS and on the BSDs.
+    const FILE_SIZE_EXCEEDED: i32 = 25;
+    // The handler stays when who listens is gone.
+    signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)
+}
+
 /// Lets signals stop a run from now on.
 pub(crate) fn stop_on_signals(
     mut signals: Signals,

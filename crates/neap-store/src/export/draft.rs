@@ -12,6 +12,7 @@ use crate::StoreError;
 use crate::open::{beside, inspect, sync_directory};
 use crate::place::{clear_log, place_new};
 use crate::segments::directory_of;
+use crate::unfinished::Unfinished;
 
 /// What stands beside a database under its name.
 const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", ".lock", ".submit"];
@@ -32,18 +33,33 @@ pub enum Replaces {
 #[derive(Debug)]
 pub struct Draft {
     to: PathBuf,
-    path: PathBuf,
+    unfinished: Unfinished,
     replaces: Replaces,
 }
 
 impl Draft {
-    /// Begins a file that is to be `to`.
+    /// Begins a file that is to be `to`, or what that leads to if it is a link. What others who died began to
+    /// write under that name is cleared away.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if there is something that it may not replace, [`StoreError::OfStore`] and
-    /// [`StoreError::NotFile`] for what nothing may replace, [`StoreError::Io`] if it cannot be known.
+    /// [`StoreError::NotFile`] for what nothing may replace, [`StoreError::NoDirectory`] if there is no such
+    /// directory, [`StoreError::Io`] if it cannot be known.
     pub fn new(to: &Path, replaces: Replaces) -> Result<Draft, StoreError> {
+        let to = &followed(to);
+        let directory = directory_for(to);
+        if !directory.is_dir() {
+            return Err(StoreError::NoDirectory {
+                path: directory.to_owned(),
+            });
+        }
         match std::fs::metadata(to) {
+            // A link that leads nowhere.
+            Err(error) if error.kind() == ErrorKind::NotFound && to.is_symlink() => {
+                return Err(StoreError::NotFile {
+                    path: to.to_owned(),
+                });
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(StoreError::io(to)(error)),
             Ok(_) if replaces == Replaces::Nothing => return Err(exists(to)),
@@ -60,7 +76,7 @@ impl Draft {
             Ok(_) => {}
         }
         Ok(Draft {
-            path: beside(to, &format!(".new-{}", uuid::Uuid::new_v4().simple())),
+            unfinished: Unfinished::begin(to).map_err(StoreError::io(to))?,
             to: to.to_owned(),
             replaces,
         })
@@ -68,23 +84,21 @@ impl Draft {
 
     /// Where it is meanwhile.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.unfinished.path()
     }
 
     /// The directory of both.
     pub fn directory(&self) -> &Path {
-        let parent = self.to.parent();
-        parent
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
+        directory_for(&self.to)
     }
 
-    /// Opens it to be written.
+    /// It, to be written.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn create(&self) -> Result<File, StoreError> {
-        File::create_new(&self.path).map_err(StoreError::io(&self.to))
+        let file = self.unfinished.file().try_clone();
+        file.map_err(StoreError::io(&self.to))
     }
 
     /// Gives it its name, now that it is complete.
@@ -94,15 +108,14 @@ impl Draft {
     /// and a log lies beside that name, [`StoreError::Io`]; then there is nothing new.
     pub fn place(self) -> Result<(), StoreError> {
         let io = || StoreError::io(&self.to);
-        File::open(&self.path)
-            .and_then(|file| file.sync_all())
-            .map_err(io())?;
-        if is_store(&self.path) {
+        self.unfinished.file().sync_all().map_err(io())?;
+        let path = self.unfinished.path();
+        if is_store(path) {
             clear_log(&self.to)?;
         }
         let placed = match self.replaces {
-            Replaces::Files | Replaces::Copies => std::fs::rename(&self.path, &self.to),
-            Replaces::Nothing => place_new(&self.path, &self.to),
+            Replaces::Files | Replaces::Copies => std::fs::rename(path, &self.to),
+            Replaces::Nothing => place_new(path, &self.to),
         };
         match placed {
             Ok(()) => {}
@@ -113,11 +126,19 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After a rename there is nothing left; whatever else is, nobody wants.
-        let _ = std::fs::remove_file(&self.path);
+/// Where a name leads, if it is a link.
+fn followed(to: &Path) -> PathBuf {
+    match to.is_symlink() {
+        true => to.canonicalize().unwrap_or_else(|_| to.to_owned()),
+        false => to.to_owned(),
     }
+}
+
+fn directory_for(to: &Path) -> &Path {
+    let parent = to.parent();
+    parent
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn exists(to: &Path) -> StoreError {

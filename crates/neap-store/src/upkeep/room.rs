@@ -101,17 +101,17 @@ impl Reader {
         };
         let draft = Draft::new(to, replaces)?;
         refuse_log(to)?;
-        self.vacuum_into(draft.path()).await?;
-        self.tell_copy(draft.path()).await?;
+        self.vacuum_into(draft.path(), to).await?;
+        self.tell_copy(draft.path(), to).await?;
         draft.place()
     }
 
     /// Has the copy remember where its bodies are. A copy of a copy knows already.
-    async fn tell_copy(&self, draft: &Path) -> Result<(), StoreError> {
+    async fn tell_copy(&self, draft: &Path, to: &Path) -> Result<(), StoreError> {
         let io = || StoreError::io(self.path());
         let bodies = directory_of(&self.path().canonicalize().map_err(io())?);
         let bodies = bodies.to_str().ok_or_else(|| not_utf8(&bodies))?;
-        let sql = || StoreError::sql(draft);
+        let sql = || StoreError::sql(to);
         let mut connection: SqliteConnection = SqliteConnectOptions::new()
             .filename(draft)
             .disable_statement_logging()
@@ -127,7 +127,7 @@ impl Reader {
         connection.close().await.map_err(sql())
     }
 
-    async fn vacuum_into(&self, draft: &Path) -> Result<(), StoreError> {
+    async fn vacuum_into(&self, draft: &Path, to: &Path) -> Result<(), StoreError> {
         let sql = || StoreError::sql(self.path());
         // Not one of the pool: those refuse to write, into other files as well.
         let mut connection: SqliteConnection = SqliteConnectOptions::new()
@@ -137,12 +137,12 @@ impl Reader {
             .connect()
             .await
             .map_err(sql())?;
-        let name = draft.to_str().ok_or_else(|| not_utf8(draft))?;
+        let name = draft.to_str().ok_or_else(|| not_utf8(to))?;
         sqlx::query("VACUUM INTO ?")
             .bind(name.to_owned())
             .execute(&mut connection)
             .await
-            .map_err(StoreError::sql(draft))?;
+            .map_err(StoreError::sql(to))?;
         connection.close().await.map_err(sql())
     }
 }

@@ -48,6 +48,53 @@ async fn only_create_creates() {
 }
 
 #[tokio::test]
+async fn a_store_that_nothing_was_submitted_to_goes_with_who_created_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("neap.db");
+    let left = || std::fs::read_dir(&directory).unwrap().count();
+    let store = made(&path).await;
+    let lock = store.lock(NOW).await.unwrap();
+    store.remove_unused(lock).await.unwrap();
+    assert_eq!(left(), 0);
+
+    drop(made(&path).await);
+    let opened = made(&path).await;
+    let lock = opened.lock(NOW).await.unwrap();
+    opened.remove_unused(lock).await.unwrap();
+    assert!(path.exists(), "another one created it");
+
+    std::fs::remove_file(&path).unwrap();
+    let store = made(&path).await;
+    submit(&store, "shop", &["http://a.example/"]).await;
+    let lock = store.lock(NOW).await.unwrap();
+    store.remove_unused(lock).await.unwrap();
+    assert!(path.exists(), "there is a job in it");
+}
+
+#[tokio::test]
+async fn what_a_kill_left_of_a_new_store_goes_when_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("neap.db");
+    let draft = format!("neap.db.new-{}", "a".repeat(32));
+    let draft = directory.path().join(draft);
+    for access in [Access::Create, Access::Existing] {
+        std::fs::write(&draft, "half").unwrap();
+        std::fs::write(
+            draft.with_extension(format!("new-{}-wal", "a".repeat(32))),
+            "",
+        )
+        .unwrap();
+        Store::open(&path, access).await.unwrap();
+        let names: Vec<_> = std::fs::read_dir(&directory)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains(".new-"))
+            .collect();
+        assert_eq!(names, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_store_of_ours_is_named_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);

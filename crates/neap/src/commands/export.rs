@@ -14,6 +14,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::print::{Format, Place, until_closed};
 use crate::screen::number;
+use crate::signals::Signals;
 
 /// Writes what was asked for.
 ///
@@ -29,6 +30,7 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
         Some(_) => Some(format(export, ending.as_deref())?),
     };
     check_options(export)?;
+    let mut signals = Signals::listen()?;
     let (reader, job) = source(global, export).await?;
     let (what, written) = match &export.to {
         None => {
@@ -56,8 +58,8 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
             };
             let file = draft.create()?;
             let scratch = draft.directory().to_owned();
-            let written =
-                write(&reader, export, job.as_deref(), form, place, file, &scratch).await?;
+            let write = write(&reader, export, job.as_deref(), form, place, file, &scratch);
+            let written = unless_stopped(&mut signals, to, write).await?;
             draft.place()?;
             written
         }
@@ -66,6 +68,21 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
         say!("{}: {}", to.display(), number(written, what));
     }
     Ok(exit::DONE)
+}
+
+/// Does it, unless a signal comes first: then there is no new file.
+async fn unless_stopped<T>(
+    signals: &mut Signals,
+    to: &Path,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        exit = signals.next() => Err(Failure::stopped(
+            exit,
+            format!("stopped before {} was complete; nothing is left of it", to.display()),
+        )),
+        done = work => done,
+    }
 }
 
 /// Writes rows or index; what that was and how much.
@@ -90,15 +107,25 @@ async fn write(
 
 /// The form that was asked for, or that the file's ending means.
 fn format(export: &Export, ending: Option<&str>) -> Result<Format, Failure> {
-    if let Some(format) = export.format {
-        return Ok(format);
+    let meant = match ending {
+        Some("csv") => Some(Format::Csv),
+        Some("tsv") => Some(Format::Tsv),
+        Some("json") => Some(Format::Json),
+        Some("jsonl" | "ndjson") => Some(Format::Jsonl),
+        Some("md") => Some(Format::Markdown),
+        Some(_) | None => None,
+    };
+    match (export.format, meant) {
+        (Some(format), Some(meant)) if format != meant => {
+            return Err(Failure::usage(
+                "--format says another form than the ending of the file",
+                "leave --format out, or let the file end in what it says",
+            ));
+        }
+        (Some(format), _) | (None, Some(format)) => return Ok(format),
+        (None, None) => {}
     }
     match ending {
-        Some("csv") => Ok(Format::Csv),
-        Some("tsv") => Ok(Format::Tsv),
-        Some("json") => Ok(Format::Json),
-        Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
-        Some("md") => Ok(Format::Markdown),
         None if export.to.is_none() => Ok(Format::Csv),
         Some("db") => Err(Failure::usage(
             "rows cannot be written as a database",
@@ -223,7 +250,9 @@ async fn copy(global: &Global, export: &Export, ending: Option<&str>) -> Result<
         ));
     }
     let reader = reader_at(&store_of(global, None)).await?;
-    reader.copy_to(to, export.force).await?;
+    let mut signals = Signals::listen()?;
+    let copy = async { Ok(reader.copy_to(to, export.force).await?) };
+    unless_stopped(&mut signals, to, copy).await?;
     say!(
         "{} is a copy of {}; bodies stay in {}",
         to.display(),

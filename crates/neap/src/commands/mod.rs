@@ -27,12 +27,14 @@ mod why;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::signals::survive_file_size_limit;
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// Why it could not be done.
 pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
+    survive_file_size_limit()?;
     let global = cli.global;
     match cli.command {
         Command::Check { files, overrides } => check::check(&global, &files, &overrides.set),
