@@ -203,3 +203,179 @@ fn what_is_expected_of_a_crawl_decides_its_exit_code() {
         assert_eq!(is_told, code == 3, "{expect} {arguments:?}: {}", said.err);
     }
 }
+
+#[test]
+fn a_crawl_that_fetched_nothing_says_so_and_counts_its_pages() {
+    let gone = Site::builder().page("/", Reply::status(404)).start();
+    let rules = "User-agent: *\nDisallow: /\n";
+    let forbidden = Site::builder()
+        .page("/robots.txt", Reply::text(rules))
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    for (site, told, next) in [
+        (
+            &gone,
+            "1 request   1 page   1 done",
+            "SELECT url, status FROM results",
+        ),
+        (
+            &forbidden,
+            "1 request   0 pages   0 done   0 failed   1 skipped",
+            "SELECT url, reason FROM skipped",
+        ),
+    ] {
+        let place = Place::new();
+        place.write("site.toml", &site_job(&site.url("/"), ""));
+        let said = place.neap(&["run", "site.toml"]).expect(3).err;
+        for part in [told, next, "✗ nothing was fetched: no page was answered"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("attempts without a page"), "{said}");
+        let sql = said
+            .split("query \"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert_eq!(place.query(sql).len(), 1);
+        // A job that says what it expects is judged by that alone.
+        let expect = "[expect]\nmax_failed = 0\n";
+        place.write(
+            "told.toml",
+            &site_job(&site.url("/"), expect).replace("\"site\"", "\"told\""),
+        );
+        place.neap(&["run", "told.toml"]).expect(0);
+    }
+    let place = Place::new();
+    place.write("site.toml", &site_job(&gone.url("/"), ""));
+    let said = place.neap(&["run", "site.toml"]).expect(3).err;
+    assert!(said.contains("of the pages   http_404 1"), "{said}");
+}
+
+#[test]
+fn a_submission_that_fails_leaves_no_store() {
+    let place = Place::new();
+    place.write("empty.txt", "# nothing\n");
+    for (job, file) in [
+        ("missing.toml", "nowhere.txt"),
+        ("none.toml", "empty.txt"),
+        ("pipe.toml", "-"),
+    ] {
+        place.write(job, &format!("neap = 1\n[input]\nfiles = [\"{file}\"]\n"));
+    }
+    let names = || {
+        let entries = std::fs::read_dir(place.path("")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let failing = || {
+        for command in ["run", "submit"] {
+            for job in ["missing.toml", "none.toml", "pipe.toml"] {
+                place.neap(&[command, job]).expect(2);
+            }
+        }
+    };
+    failing();
+    assert_eq!(names(), before);
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    let said = place.neap(&["submit", "site.toml"]).expect(0).err;
+    assert!(
+        said.contains("site: round 1 is submitted with 1 URL"),
+        "{said}"
+    );
+    failing();
+    let said = place.neap(&["run", "site.toml"]).expect(0).err;
+    assert!(said.contains("1 request   1 page   1 done"), "{said}");
+}
+
+#[test]
+fn advice_fits_what_is_wrong() {
+    let site = Site::builder()
+        .page("/", Reply::html("top", [""; 0]))
+        .start();
+    let place = Place::new();
+    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.neap(&["run", "site.toml"]).expect(0);
+    std::fs::create_dir(place.path("dir")).unwrap();
+    let host = site.base_url();
+    for (command, told) in [
+        (
+            vec!["export", "results", "--to", "no/such/x.csv"],
+            vec!["there is no directory no/such", "create it"],
+        ),
+        (
+            vec!["export", "--to", "no/such/x.db"],
+            vec!["there is no directory no/such", "create it"],
+        ),
+        (
+            vec!["export", "results", "--to", "site.toml/x.csv"],
+            vec!["there is no directory site.toml"],
+        ),
+        (
+            vec!["hosts", "--history", &host, "--svg", "no/x.svg"],
+            vec!["there is no directory no", "create it"],
+        ),
+        (
+            vec!["export", "results", "--format", "json", "--to", "x.csv"],
+            vec!["another form than the ending"],
+        ),
+        (
+            vec!["status", "--db", "site.toml/neap.db"],
+            vec!["there is no store", "--db FILE"],
+        ),
+        (vec!["status", "--db", "dir"], vec!["is no regular file"]),
+        (
+            vec!["run", "site.toml", "--db", "no/neap.db"],
+            vec!["there is no directory no", "create it"],
+        ),
+        (
+            vec!["run", "nofile.toml"],
+            vec!["cannot read the job file nofile.toml", "name a job file"],
+        ),
+        (
+            vec!["check", "dir"],
+            vec!["cannot read the job file dir", "name a job file"],
+        ),
+        (
+            vec!["query", "SELECT 1", "--time-limit", "5"],
+            vec!["the unit is missing", "write e.g."],
+        ),
+        (
+            vec!["retry", "site", "--cause", "bogus"],
+            vec!["no request fails for the cause", "`http_502`"],
+        ),
+        (vec!["gc"], vec!["which rounds are old?"]),
+    ] {
+        let said = place.neap(&command).expect(2).err;
+        for part in told {
+            let said = said.replace("\n  │ ", " ").replace("\n        ", " ");
+            assert!(
+                said.contains(part),
+                "{command:?}: {part:?} is not in {said}"
+            );
+        }
+        assert!(
+            !said.contains("quota") && !said.contains(".new-"),
+            "{command:?}: {said}"
+        );
+    }
+    for (command, usage) in [("query", "Usage: neap query"), ("db", "Usage: neap db")] {
+        let said = place.neap(&["help", command]).expect(0).out;
+        assert!(said.contains(usage), "{said}");
+    }
+    place.write(
+        "twice.txt",
+        "http://a.example/\nhttp://a.example/#top\nhttp://b.example/\n",
+    );
+    place.write("twice.toml", "neap = 1\n[input]\nfiles = [\"twice.txt\"]\n");
+    let said = place.neap(&["check", "twice.toml"]).expect(0).out;
+    assert!(
+        said.contains("2 URLs on 2 hosts (1 duplicate left out)"),
+        "{said}"
+    );
+}

@@ -28,3 +28,11 @@ fn the_demo_fetches_every_page_of_the_flaky_shop() {
         place.neap(&["--db", db, "query", sql]).expect(0);
     }
 }
+
+#[test]
+fn a_demo_that_is_stopped_promises_no_resume() {
+    let place = Place::new();
+    let said = place.neap(&["demo", "--limit", "3"]).expect(5).err;
+    assert!(said.contains("`neap demo` opens another shop"), "{said}");
+    assert!(!said.contains("resume"), "{said}");
+}

@@ -41,7 +41,7 @@ fn columns_of_a_table_stand_beside_the_results() {
     for arguments in [vec!["check", "list.toml"], vec!["check", "-v", "list.toml"]] {
         let said = place.neap(&arguments).expect(0);
         assert!(
-            said.err.contains("list.csv.gz:3: 1 columns"),
+            said.err.contains("list.csv.gz:3: 1 column,"),
             "{}",
             said.err
         );
@@ -121,9 +121,8 @@ fn a_signal_ends_a_submission_with_a_word_and_leaves_nothing() {
             "{}",
             said.err
         );
-        assert_eq!(place.number("SELECT count(*) FROM jobs"), 0);
-        assert_eq!(place.number("SELECT count(*) FROM requests"), 0);
-        assert_eq!(place.number("SELECT count(*) FROM drafts"), 0);
+        let left = std::fs::read_dir(place.path("")).unwrap().count();
+        assert_eq!(left, 1, "the job file alone");
     }
 }
 

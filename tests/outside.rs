@@ -130,7 +130,11 @@ fn a_cancelled_job_ends_under_its_run_and_stays_ended() {
     assert!(said.err.contains("nothing to resume"), "{}", said.err);
     place.neap(&["retry", "site"]).expect(2);
     let said = place.neap(&["cancel", "site"]).expect(0);
-    assert!(said.err.contains("is cancelled"), "{}", said.err);
+    assert!(
+        said.err.contains("nothing to cancel") && said.err.contains("is cancelled already"),
+        "{}",
+        said.err
+    );
     // Its file starts a new round.
     place.neap(&["run", "site.toml"]).expect(0);
     assert_eq!(place.number("SELECT pages FROM jobs WHERE round = 2"), 150);
@@ -171,7 +175,18 @@ fn what_failed_is_retried_and_its_result_replaced() {
     let failed = "SELECT count(*) FROM failures";
     assert_eq!(place.number(failed), 2);
     let said = place.neap(&["retry", "site", "--status", "404"]).expect(0);
-    assert!(said.err.contains("nothing to retry"), "{}", said.err);
+    let causes = "failed, for http_403 (1), http_500 (1), and none of them is meant";
+    assert!(
+        said.err.contains("nothing to retry") && said.err.contains(causes),
+        "{}",
+        said.err
+    );
+    let said = place.neap(&["retry", "site", "--cause", "bogus"]).expect(2);
+    assert!(
+        said.err.contains("failed for http_403 (1), http_500 (1)"),
+        "{}",
+        said.err
+    );
     for bad in [
         vec!["retry", "site", "--where", "nonsense > 1"],
         vec!["retry", "site", "--where", "1; DELETE FROM requests"],
@@ -256,6 +271,11 @@ fn what_is_still_to_be_asked_for_is_skipped_by_hand() {
     let first = open[0]["url"].as_str().unwrap();
     let said = place.neap(&["skip", "site", "--url", first]).expect(0);
     assert!(said.err.contains("1 request skipped"), "{}", said.err);
+    let said = place.neap(&["skip", "site", "--url", first]).expect(0).err;
+    assert!(
+        said.contains("nothing to skip: of ") && said.contains("none is meant"),
+        "{said}"
+    );
     let run = place.start(&["resume"]);
     site.wait_answered(20, PATIENCE).unwrap();
     place

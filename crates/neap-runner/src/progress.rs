@@ -41,6 +41,8 @@ pub struct Progress {
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Exchanges that brought no page, by cause, such as `http_502`.
     pub causes: BTreeMap<String, u64>,
+    /// Pages that are no success, such as `http_404`, by the same words.
+    pub page_causes: BTreeMap<String, u64>,
     /// Hosts that are held or slowed, the most notable first, at most ten.
     pub hosts: Vec<HostLine>,
     /// Hosts that take part.
@@ -90,6 +92,7 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
     pub(crate) causes: BTreeMap<String, u64>,
+    pub(crate) page_causes: BTreeMap<String, u64>,
     latencies_us: Vec<u64>,
     stride: u64,
 }
@@ -110,7 +113,11 @@ impl Tally {
             .entry(judgement.outcome.as_str())
             .or_default() += 1;
         if let Some(cause) = judgement.cause {
-            *counts.causes.entry(cause.to_string()).or_default() += 1;
+            let causes = match verdict {
+                Verdict::Done => &mut counts.page_causes,
+                Verdict::Failed | Verdict::Retry { .. } | Verdict::Skipped(_) => &mut counts.causes,
+            };
+            *causes.entry(cause.to_string()).or_default() += 1;
         }
         if let Ok(answer) = &exchange.result {
             counts.bytes += answer.payload.len() as u64;

@@ -269,7 +269,7 @@ pub(crate) struct Failed {
     /// Of which the last attempt was answered with this status. Can be repeated.
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Vec<u16>,
-    /// Which failed for this cause, such as `timeout_read` or `host_given_up`. Can be repeated.
+    /// Which failed for this cause, such as `timeout_header` or `host_given_up`. Can be repeated.
     #[arg(long, value_name = "CAUSE")]
     pub(crate) cause: Vec<String>,
     /// Of this host: a URL, a name, or a name and a port. Can be repeated.

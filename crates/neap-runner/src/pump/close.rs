@@ -94,6 +94,7 @@ impl Pump {
             bytes: counts.bytes,
             outcomes: counts.outcomes,
             causes: counts.causes,
+            page_causes: counts.page_causes,
             hosts: hosts.into_iter().map(line).collect(),
             host_count,
             standstill: self.standstill(),

@@ -36,7 +36,7 @@ pub(crate) struct Export {
 /// What can be exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Exported {
-    /// What became of each URL that was asked for.
+    /// What became of each request: of the input, and of links that were followed.
     Results,
     /// Every try of every request.
     Attempts,
@@ -75,7 +75,7 @@ pub(crate) enum Db {
 /// `neap gc`.
 #[derive(Debug, Args)]
 pub(crate) struct Gc {
-    /// Keep the newest so many rounds of each job. Default: 1. Unfinished rounds always stay.
+    /// Keep the newest so many rounds of each job; with --older alone, 1. Unfinished rounds always stay.
     #[arg(long, value_name = "ROUNDS")]
     pub(crate) keep: Option<u32>,
     /// Remove only rounds that were over this long ago, such as `30d`.

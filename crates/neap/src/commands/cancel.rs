@@ -44,6 +44,10 @@ pub(crate) async fn cancel(global: &Global, job: &str) -> Result<Exit, Failure> 
         }
     }
     let skipped = number(counts.skipped.saturating_sub(row.counts.skipped), "request");
+    if !was_open && counts.open() == 0 && counts.skipped == row.counts.skipped {
+        say!("nothing to cancel: {name} (round {round}) is cancelled already");
+        return Ok(exit::DONE);
+    }
     match counts.open() {
         0 => say!("{name} (round {round}) is cancelled: {skipped} skipped"),
         left => say!(

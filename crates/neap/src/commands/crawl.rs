@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use neap_core::job::Durability;
 use neap_core::{JobId, UnixMs};
-use neap_runner::{Ended, Pump, RunJob, RunOptions, RunReport, Stopper};
+use neap_runner::{Ended, Pump, RunJob, RunOptions, Stopper};
 use neap_store::{JobRow, RunLock, Settings, Store, Writer};
 
 use crate::cli::{Bounds, FailOn, Global};
@@ -18,6 +18,8 @@ use crate::signals::{Signals, stop_on_signals};
 pub(crate) enum Jobs {
     /// These and no others.
     These(Vec<JobRow>),
+    /// These, whose host ends with the run: nobody can go on with them.
+    Once(Vec<JobRow>),
     /// These, and every other that comes while it goes on.
     All(Vec<JobRow>),
 }
@@ -35,7 +37,8 @@ pub(crate) async fn crawl(
     signals: Signals,
 ) -> Result<Exit, Failure> {
     let is_for_all = matches!(jobs, Jobs::All(_));
-    let (Jobs::These(jobs) | Jobs::All(jobs)) = jobs;
+    let can_resume = !matches!(jobs, Jobs::Once(_));
+    let (Jobs::These(jobs) | Jobs::Once(jobs) | Jobs::All(jobs)) = jobs;
     let lookup = |name: &str| std::env::var(name).ok();
     for row in &jobs {
         neap_runner::check_headers(&row.spec, lookup)?;
@@ -70,8 +73,18 @@ pub(crate) async fn crawl(
     shown.end().await;
     let report = result?;
     let jobs = reread(store, &report.jobs).await?;
-    screen::summary(global, store.path(), &jobs, &report);
-    let exit = exit_of(store, &jobs, &report, bounds.fail_on).await?;
+    let is_fruitless = report.ended == Ended::Finished && !fetched_any(store, &jobs).await?;
+    let ending = screen::Ending {
+        is_fruitless,
+        can_resume,
+    };
+    screen::summary(global, store.path(), &jobs, &report, ending);
+    let exit = match report.ended {
+        Ended::LimitReached => exit::LIMIT_REACHED,
+        Ended::Drained => exit::DRAINED,
+        Ended::Aborted => exit::ABORTED_INT,
+        Ended::Finished => finished(&jobs, is_fruitless, bounds.fail_on),
+    };
     drop(lock);
     Ok(if report.ended == Ended::Aborted {
         signal.exit()
@@ -148,37 +161,23 @@ fn title(jobs: &[JobRow]) -> String {
     }
 }
 
-async fn exit_of(
-    store: &Store,
-    jobs: &[JobRow],
-    report: &RunReport,
-    fail_on: FailOn,
-) -> Result<Exit, Failure> {
-    Ok(match report.ended {
-        Ended::LimitReached => exit::LIMIT_REACHED,
-        Ended::Drained => exit::DRAINED,
-        Ended::Aborted => exit::ABORTED_INT,
-        Ended::Finished => finished(store, jobs, fail_on).await?,
-    })
-}
-
-/// What the exit code says of jobs that were worked on to their end.
-async fn finished(store: &Store, jobs: &[JobRow], fail_on: FailOn) -> Result<Exit, Failure> {
-    if jobs.iter().any(|row| !screen::unmet(row).is_empty()) {
-        return Ok(exit::EXPECTATION);
-    }
-    let silent: Vec<&JobRow> = jobs
-        .iter()
-        .filter(|row| row.spec.expect.is_empty())
-        .collect();
-    let mut fetched_any = silent.is_empty();
+/// Whether the jobs got anything at all, or were told what to expect.
+async fn fetched_any(store: &Store, jobs: &[JobRow]) -> Result<bool, Failure> {
+    let mut fetched_any = jobs.iter().all(|row| !row.spec.expect.is_empty());
     for row in jobs {
         fetched_any |= store.fetched_any(row.job_id).await?;
     }
-    let any_failed = silent.iter().any(|row| row.counts.failed > 0);
-    Ok(match fail_on {
-        _ if !fetched_any => exit::EXPECTATION,
-        FailOn::Any if any_failed => exit::SOME_FAILED,
+    Ok(fetched_any)
+}
+
+/// What the exit code says of jobs that were worked on to their end.
+fn finished(jobs: &[JobRow], is_fruitless: bool, fail_on: FailOn) -> Exit {
+    if is_fruitless || jobs.iter().any(|row| !screen::unmet(row).is_empty()) {
+        return exit::EXPECTATION;
+    }
+    let mut silent = jobs.iter().filter(|row| row.spec.expect.is_empty());
+    match fail_on {
+        FailOn::Any if silent.any(|row| row.counts.failed > 0) => exit::SOME_FAILED,
         FailOn::Any | FailOn::None => exit::DONE,
-    })
+    }
 }

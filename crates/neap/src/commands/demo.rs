@@ -7,7 +7,7 @@ use super::place::{created, store_of};
 use super::submit::take_in;
 use crate::cli::{Bounds, Global};
 use crate::demo::{JOB_FILE, shop};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::jobfile;
 use crate::screen::program;
@@ -32,16 +32,13 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
     let mut signals = Signals::listen()?;
     let lock = store.lock(now()).await?;
     // Always a new round: the shop of the last demo is closed.
-    let row = take_in(global, &store, &file, true, &mut signals).await?;
-    let exit = crawl(
-        global,
-        &store,
-        lock,
-        Jobs::These(vec![row]),
-        bounds,
-        signals,
-    )
-    .await?;
+    let row = take_in(global, &store, &file, true, true, &mut signals).await?;
+    let exit = crawl(global, &store, lock, Jobs::Once(vec![row]), bounds, signals).await?;
+    if exit != exit::DONE {
+        say!(
+            "\nThe shop is closed, so this round stays as it is: `neap demo` opens another shop and begins anew."
+        );
+    }
     say!(
         "\nThe shop answered 502 to {} requests. Ask the store what happened:\n{}",
         shop.refused(),

@@ -12,6 +12,8 @@ use crate::failure::Failure;
 /// There is no such topic, or nothing can be printed.
 pub(crate) fn help(topic: Option<&str>) -> Result<Exit, Failure> {
     let mut cli = Cli::command();
+    // Or the usage of a command would not begin with the program's name.
+    cli.build();
     match topic {
         None => cli.print_long_help()?,
         Some("exit-codes") => crate::print::line(exit::table().trim_end())?,

@@ -31,7 +31,7 @@ pub(crate) async fn resume(
         None => Jobs::All(all(&store).await?),
         Some(name) => Jobs::These(one(&store, name).await?),
     };
-    let (Jobs::These(rows) | Jobs::All(rows)) = &jobs;
+    let (Jobs::These(rows) | Jobs::Once(rows) | Jobs::All(rows)) = &jobs;
     if rows.is_empty() {
         let why = match &name {
             None => "no job is open and not paused".to_owned(),

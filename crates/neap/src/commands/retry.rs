@@ -1,13 +1,15 @@
 //! `neap retry`: what failed is asked again.
 
-use neap_store::{Chosen, JobState, Reader};
+use neap_store::{Chosen, JobRow, JobState, Reader, Value};
 
 use super::pause::{liveness, named, who};
 use super::which;
 use crate::cli::{Failed, Global};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::screen::{NowAndThen, number};
+use crate::print::escape::{for_terminal, quoted};
+use crate::screen::{NowAndThen, grouped, number};
+use crate::tell::is_cause;
 
 /// Has failed requests of the newest round of a job asked again.
 ///
@@ -24,6 +26,19 @@ pub(crate) async fn retry(global: &Global, job: &str, failed: &Failed) -> Result
         ));
     }
     let reader = Reader::open(store.path()).await?;
+    let causes = causes(&reader, &row).await?;
+    if let Some(word) = failed.cause.iter().find(|word| !is_cause(word)) {
+        return Err(Failure::usage(
+            format!("no request fails for the cause {}", quoted(word)),
+            match causes.is_empty() {
+                true => {
+                    "no request of this round failed; `http_502` and `timeout_header` are causes"
+                        .to_owned()
+                }
+                false => format!("the requests of this round failed for {causes}"),
+            },
+        ));
+    }
     let chosen = Chosen {
         statuses: failed.status.clone(),
         causes: failed.cause.clone(),
@@ -41,9 +56,16 @@ pub(crate) async fn retry(global: &Global, job: &str, failed: &Failed) -> Result
     let retried = store.retry_requests(row.job_id, &meant, told).await?;
     if retried == 0 {
         say!(
-            "nothing to retry: of {} of round {} of {name} none is meant; an answer such as 404 is no failure",
-            number(row.counts.failed, "failed request"),
+            "nothing to retry: {} of round {} of {name} failed{}; an answer such as 404 is no failure",
+            match row.counts.failed {
+                0 => "no request".to_owned(),
+                failed => number(failed, "request"),
+            },
             row.round,
+            match causes.is_empty() {
+                true => String::new(),
+                false => format!(", for {causes}, and none of them is meant"),
+            },
         );
         return Ok(exit::DONE);
     }
@@ -54,6 +76,25 @@ pub(crate) async fn retry(global: &Global, job: &str, failed: &Failed) -> Result
     };
     say!("{name}: {} asked again{who}", are(retried));
     Ok(exit::DONE)
+}
+
+/// What the requests of a round failed for, and how many for each, as a list.
+async fn causes(reader: &Reader, row: &JobRow) -> Result<String, Failure> {
+    let name = row.name.replace('\'', "''");
+    let sql = format!(
+        "SELECT cause, count(*) FROM failures WHERE job = '{name}' AND round = {}
+         GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20",
+        row.round
+    );
+    let mut rows = reader.query(&sql).await?;
+    let mut causes = Vec::new();
+    while let Some(row) = rows.next().await? {
+        if let [Value::Text(cause), Value::Integer(requests)] = &row[..] {
+            let requests = grouped(requests.unsigned_abs());
+            causes.push(format!("{} ({requests})", for_terminal(cause)));
+        }
+    }
+    Ok(causes.join(", "))
 }
 
 fn are(requests: u64) -> String {

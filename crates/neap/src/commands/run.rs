@@ -4,7 +4,7 @@ use neap_store::{JobRow, JobState, Store};
 
 use super::crawl::{Jobs, crawl, now};
 use super::place::{Meant, created, existing, meant, store_of};
-use super::submit::take_in;
+use super::submit::{take_in, undone};
 use crate::cli::{Bounds, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,7 +28,10 @@ pub(crate) async fn run(
             neap_runner::check_headers(&file.job, |name| std::env::var(name).ok())?;
             let store = created(&store_of(global, Some(&file))).await?;
             let lock = store.lock(now()).await?;
-            let row = take_in(global, &store, &file, fresh, &mut signals).await?;
+            let row = match take_in(global, &store, &file, fresh, true, &mut signals).await {
+                Ok(row) => row,
+                Err(failure) => return Err(undone(store, lock, failure).await),
+            };
             refuse_paused(&row)?;
             crawl(
                 global,

@@ -1,7 +1,7 @@
 //! `neap skip`: what is still to be asked for and nobody wants any more.
 
 use neap_core::CanonicalUrl;
-use neap_store::{Chosen, Reader};
+use neap_store::{Chosen, JobRow, Reader};
 
 use super::pause::named;
 use super::which;
@@ -30,6 +30,10 @@ pub(crate) async fn skip(global: &Global, job: &str, open: &Open) -> Result<Exit
         ..Chosen::default()
     };
     let meant = reader.open_requests(&row, &chosen).await?;
+    if meant.is_empty() {
+        say!("nothing to skip: {}", standing(&row));
+        return Ok(exit::DONE);
+    }
     let mut pace = NowAndThen::new();
     let told = |done| {
         if pace.is_due() {
@@ -47,6 +51,21 @@ pub(crate) async fn skip(global: &Global, job: &str, open: &Open) -> Result<Exit
         },
     );
     Ok(exit::DONE)
+}
+
+/// Why nothing is meant.
+fn standing(row: &JobRow) -> String {
+    let (name, round) = (&row.name, row.round);
+    match row.counts.open() {
+        0 => format!(
+            "{name} (round {round}) is {}, nothing of it is still to be asked for",
+            row.state.as_str()
+        ),
+        open => format!(
+            "of {} of round {round} of {name} that are still to be asked for, none is meant",
+            number(open, "request")
+        ),
+    }
 }
 
 fn url(text: &str) -> Result<String, Failure> {

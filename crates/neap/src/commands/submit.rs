@@ -6,10 +6,11 @@
 
 use std::path::Path;
 
-use neap_store::{InputRow, Intake, JobRow, JobState, Store, Submitted};
+use neap_store::{InputRow, Intake, JobRow, JobState, RunLock, Store, Submitted};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::crawl::now;
 use super::pause::liveness;
 use super::place::{created, store_of};
 use crate::cli::Global;
@@ -36,7 +37,12 @@ pub(crate) async fn submit(
     let mut signals = Signals::listen()?;
     let file = jobfile::read(path, overrides)?;
     let store = created(&store_of(global, Some(&file))).await?;
-    let row = take_in(global, &store, &file, fresh, &mut signals).await?;
+    let taken = take_in(global, &store, &file, fresh, false, &mut signals).await;
+    let row = match (taken, store.lock_for("neap submit", now()).await) {
+        (Ok(row), _) => row,
+        (Err(failure), Err(_)) => return Err(failure),
+        (Err(failure), Ok(lock)) => return Err(undone(store, lock, failure).await),
+    };
     say_who(&store, &row).await?;
     crate::print::line(&format!(
         "{} round {} (job {}) in {}",
@@ -46,6 +52,14 @@ pub(crate) async fn submit(
         store.path().display()
     ))?;
     Ok(exit::DONE)
+}
+
+/// Nothing was submitted: a store that this command created goes again.
+pub(super) async fn undone(store: Store, lock: RunLock, failure: Failure) -> Failure {
+    if let Err(error) = store.remove_unused(lock).await {
+        tracing::debug!(%error, "an empty store stays");
+    }
+    failure
 }
 
 /// Tells who will work on a job that was just submitted.
@@ -65,7 +79,7 @@ async fn say_who(store: &Store, row: &JobRow) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the store hold what a job file asks for, and gives the round to be run.
+/// Makes the store hold what a job file asks for, and gives the round to be run, at once if it `is_run`.
 ///
 /// # Errors
 /// An input file cannot be read, the file changed what cannot be changed, a signal came, or the store cannot
@@ -75,6 +89,7 @@ pub(crate) async fn take_in(
     store: &Store,
     file: &JobFile,
     fresh: bool,
+    is_run: bool,
     signals: &mut Signals,
 ) -> Result<JobRow, Failure> {
     let last = store.latest_round(&file.job.name).await?;
@@ -85,21 +100,26 @@ pub(crate) async fn take_in(
     };
     let job = match last.filter(|row| row.state.is_open() && !fresh) {
         Some(row) => go_on(store, &row, &mut pouring).await?,
-        None => start(store, &mut pouring).await?,
+        None => start(store, is_run, &mut pouring).await?,
     };
     Ok(store.job(job).await?)
 }
 
-async fn start(store: &Store, pouring: &mut Pouring<'_>) -> Result<neap_core::JobId, Failure> {
+async fn start(
+    store: &Store,
+    is_run: bool,
+    pouring: &mut Pouring<'_>,
+) -> Result<neap_core::JobId, Failure> {
     let file = pouring.file;
     // Before anything is stored: what is not there is told at once.
     let input = file.input_rows(Known::default(), false)?;
     let intake = store.begin_job(&file.job).await?;
     let submitted = pouring.pour(intake, input).await?;
     say!(
-        "{}: round {} starts with {}{}",
+        "{}: round {} {} with {}{}",
         file.job.name,
         submitted.round,
+        if is_run { "starts" } else { "is submitted" },
         number(submitted.added, "URL"),
         match submitted.already_known {
             0 => String::new(),
@@ -293,6 +313,9 @@ pub(super) fn nothing_to_ask(file: &JobFile) -> Failure {
 
 /// Tells which lines of the input were no URLs; they are left out.
 pub(super) fn warn_of_malformed(file: &JobFile, input: &InputRows) {
+    for note in input.notes() {
+        say!("{}: {note}", file.job.name);
+    }
     if input.malformed() == 0 {
         return;
     }

@@ -138,7 +138,14 @@ fn nearest<'a>(text: &str, known: &'a [String]) -> Vec<&'a str> {
         .filter(|(score, _)| *score >= ALIKE)
         .collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
-    alike.iter().take(PROPOSED).map(|(_, name)| *name).collect()
+    // Each round has the same names.
+    let mut names: Vec<&str> = Vec::new();
+    for (_, name) in alike {
+        if names.len() < PROPOSED && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -159,5 +166,15 @@ mod tests {
             "http://shop.example"
         );
         assert!(nearest("xyzzy", &known).is_empty());
+        let rounds = [
+            "http://a.example/1",
+            "http://a.example/1",
+            "http://a.example/2",
+        ];
+        let rounds = rounds.map(str::to_owned);
+        assert_eq!(
+            nearest("http://a.example/3", &rounds),
+            ["http://a.example/1", "http://a.example/2"]
+        );
     }
 }

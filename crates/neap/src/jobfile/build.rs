@@ -15,6 +15,7 @@ use neap_core::job::{
 
 use super::compare::duration_text;
 use super::headers::{self, MAX_HEADERS};
+use super::input::STDIN;
 use super::problem::Complaint;
 use super::reader::{Reader, string};
 use super::source::Source;
@@ -122,6 +123,14 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
             .text("input.url_column", values::column)
             .unwrap_or(Input::default().url_column),
     };
+    let mut stdin = std::iter::zip(&input.files, reader.element_spots("input.files"))
+        .filter(|(name, _)| *name == STDIN)
+        .skip(1);
+    if let Some((_, spot)) = stdin.next() {
+        let complaint = Complaint::new("`-` stands there twice")
+            .help("it means standard input, which can be read once");
+        reader.problems.value(spot, complaint);
+    }
     // An array of the wrong type was complained about already; an empty one was not.
     let is_array = |key: &str| {
         reader

@@ -17,8 +17,8 @@ pub(crate) const MAX_PROBLEMS: usize = 20;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum JobFileError {
     /// The file system did not give it.
-    #[error("cannot read {path}")]
-    #[diagnostic(code(neap::job))]
+    #[error("cannot read the job file {path}")]
+    #[diagnostic(help("name a job file, such as `site.toml`, or a job that `neap status` lists"))]
     Unreadable {
         /// The file.
         path: String,

@@ -168,6 +168,9 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let error = Source::read(Path::new("/nowhere/at-all.toml")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read /nowhere/at-all.toml");
+        assert_eq!(
+            error.to_string(),
+            "cannot read the job file /nowhere/at-all.toml"
+        );
     }
 }

@@ -154,6 +154,16 @@ fn the_format_of_input_is_taken_and_wrong_ones_are_refused() {
 }
 
 #[test]
+fn standard_input_is_read_once() {
+    let error = read_job("neap = 1\n[input]\nfiles = ['-', 'a.csv', '-']\n", &[]);
+    let error = shown(&error.unwrap_err());
+    assert!(
+        error.contains("`-` stands there twice") && error.contains("job.toml:3:24"),
+        "{error}"
+    );
+}
+
+#[test]
 fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
     for (key, value, complaint) in [
         ("name", "1", "expected a string, found an integer"),

@@ -40,9 +40,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
         let message = format!("`{}` is not a duration ({why}); {advice}", quoted(text));
         Err(Complaint::new(message))
     };
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let span: Span = match text.parse() {
         Ok(span) => span,
-        Err(error) => return refuse(&for_terminal(&error.to_string())),
+        Err(_) if is_number => return refuse("the unit is missing"),
+        Err(_) => return refuse("one is a number and a unit: ms, s, m, h or d"),
     };
     if span.is_negative() {
         return refuse("it is negative");
@@ -313,9 +315,9 @@ mod tests {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for (text, why) in [
-            ("20 parsecs", "expected to find unit designator"),
-            ("20", "expected to find unit designator"),
-            ("", "empty string"),
+            ("20 parsecs", "one is a number and a unit: ms, s, m, h or d"),
+            ("20", "the unit is missing"),
+            ("", "one is a number and a unit"),
             ("-5s", "it is negative"),
             ("5s ago", "it is negative"),
             ("1 month", "months and years differ"),

@@ -6,7 +6,7 @@ mod summary;
 
 pub(crate) use progress::show;
 pub(crate) use submitting::{NowAndThen, Submitting};
-pub(crate) use summary::{summary, unmet};
+pub(crate) use summary::{Ending, summary, unmet};
 
 use std::time::Duration;
 

@@ -121,7 +121,7 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
             "event": "progress", "v": 1, "job": title, "elapsed_s": now.elapsed.as_secs_f64(),
             "done": now.closed, "total": now.known, "rate": rate(&now),
             "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
-            "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes,
+            "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes, "page_causes": now.page_causes,
             "paused": now.paused,
             "standstill": now.standstill.as_ref().map(standstill_line),
         });

@@ -1,5 +1,6 @@
 //! What came of the run? A few lines at its end, on standard error.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use neap_core::job::{Brought, Unmet};
@@ -11,20 +12,40 @@ use crate::cli::Global;
 use crate::jobfile::at_most_text;
 use crate::print::escape::for_terminal;
 
+/// How a run ended, beside its report.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// Whether all was asked for, nothing was fetched, and nobody said that this may be.
+    pub(crate) is_fruitless: bool,
+    /// Whether another run can go on with what is left.
+    pub(crate) can_resume: bool,
+}
+
 /// Prints what came of a run.
-pub(crate) fn summary(global: &Global, store: &Path, jobs: &[JobRow], report: &RunReport) {
+pub(crate) fn summary(
+    global: &Global,
+    store: &Path,
+    jobs: &[JobRow],
+    report: &RunReport,
+    ending: Ending,
+) {
     if global.quiet > 1 {
         return;
     }
-    for line in lines(store, jobs, report) {
+    for line in lines(store, jobs, report, ending) {
         say!("{line}");
     }
 }
 
-fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
+fn lines(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> Vec<String> {
     let mut lines: Vec<String> = jobs.iter().map(|job| job_line(job, report)).collect();
     if report.ended == Ended::Finished {
         lines.extend(jobs.iter().flat_map(unmet));
+    }
+    if ending.is_fruitless {
+        lines.push(
+            "  ✗ nothing was fetched: no page was answered with a status below 300".to_owned(),
+        );
     }
     let now = &report.progress;
     let share = 100.0 * now.retries as f64 / now.exchanges.max(1) as f64;
@@ -43,18 +64,13 @@ fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
             short(p99)
         ));
     }
-    if !now.causes.is_empty() {
-        let mut causes: Vec<_> = now.causes.iter().collect();
-        causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let causes: Vec<_> = causes
-            .iter()
-            .take(6)
-            .map(|(cause, count)| format!("{cause} {}", grouped(**count)))
-            .collect();
-        lines.push(format!(
-            "  attempts without a page   {}",
-            causes.join(" · ")
-        ));
+    for (what, causes) in [
+        ("of the pages", &now.page_causes),
+        ("attempts without a page", &now.causes),
+    ] {
+        if !causes.is_empty() {
+            lines.push(format!("  {what}   {}", most_frequent(causes)));
+        }
     }
     for (host, requests) in &report.given_up {
         let requests = number(*requests, "request");
@@ -63,8 +79,20 @@ fn lines(store: &Path, jobs: &[JobRow], report: &RunReport) -> Vec<String> {
             for_terminal(host)
         ));
     }
-    lines.extend(next(store, jobs, report));
+    lines.extend(next(store, jobs, report, ending));
     lines
+}
+
+/// The most frequent of some causes.
+fn most_frequent(causes: &BTreeMap<String, u64>) -> String {
+    let mut causes: Vec<_> = causes.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let causes: Vec<_> = causes
+        .iter()
+        .take(6)
+        .map(|(cause, count)| format!("{cause} {}", grouped(**count)))
+        .collect();
+    causes.join(" · ")
 }
 
 /// What was expected of a job and did not come, a line each. Nothing is expected of one that was ended by
@@ -113,12 +141,12 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
         Ended::Aborted => "was aborted",
     };
     format!(
-        "{} round {} {ended} in {}\n  {}   {} pages   {} done   {} failed   {} skipped   {} left",
+        "{} round {} {ended} in {}\n  {}   {}   {} done   {} failed   {} skipped   {} left",
         job.name,
         job.round,
         clock(report.progress.elapsed),
         number(counts.total(), "request"),
-        grouped(counts.pages),
+        number(counts.pages, "page"),
         grouped(counts.done),
         grouped(counts.failed),
         grouped(counts.skipped),
@@ -127,14 +155,23 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
 }
 
 /// What to do next, if there is something; as it must be typed for this store.
-fn next(store: &Path, jobs: &[JobRow], report: &RunReport) -> Option<String> {
+fn next(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> Option<String> {
     let neap = match store.to_str() {
         Some("neap.db") => program(),
         Some(_) | None => format!("{} --db {}", program(), store.display()),
     };
     if report.ended != Ended::Finished {
-        return Some(format!("  next   {neap} resume   goes on here"));
+        return ending
+            .can_resume
+            .then(|| format!("  next   {neap} resume   goes on here"));
     }
     let failed: u64 = jobs.iter().map(|job| job.counts.failed).sum();
-    (failed > 0).then(|| format!("  next   {neap} query \"SELECT * FROM failures\""))
+    let skipped: u64 = jobs.iter().map(|job| job.counts.skipped).sum();
+    let what = match (failed > 0, ending.is_fruitless, skipped > 0) {
+        (true, ..) => "* FROM failures",
+        (false, true, true) => "url, reason FROM skipped",
+        (false, true, false) => "url, status FROM results",
+        (false, false, _) => return None,
+    };
+    Some(format!("  next   {neap} query \"SELECT {what}\""))
 }

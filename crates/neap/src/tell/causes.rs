@@ -46,6 +46,14 @@ pub(super) fn cause(word: &str) -> String {
     told.to_owned()
 }
 
+/// Whether a word is a cause that a request can fail for.
+pub(crate) fn is_cause(word: &str) -> bool {
+    match word.strip_prefix("http_") {
+        Some(status) => status.len() == 3 && status.parse().is_ok_and(|code: u16| code >= 100),
+        None => cause(word) != word && !word.contains(|c: char| c.is_control()),
+    }
+}
+
 fn answered(status: &str) -> String {
     let known = status
         .parse()

@@ -5,6 +5,7 @@ mod host;
 mod request;
 mod time;
 
+pub(crate) use causes::is_cause;
 pub(crate) use host::{HostStory, MOST_SHARING, in_flight, rate, shares, state, title, why};
 pub(crate) use request::{RequestStory, explain, explain_skipped};
 

@@ -34,7 +34,7 @@ use super::source::Spot;
 use crate::print::escape::{for_terminal, quoted};
 
 /// The file name that means standard input.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 
 /// Malformed lines that are kept; further ones are only counted.
 pub(crate) const MAX_MALFORMED_KEPT: usize = 20;
@@ -85,6 +85,7 @@ pub(crate) struct InputRows {
     malformed: u64,
     kept: Vec<Malformed>,
     most_kept: usize,
+    notes: Vec<String>,
 }
 
 /// One of `input.files`.
@@ -161,6 +162,7 @@ impl JobFile {
             unread: 0,
             malformed: 0,
             kept: Vec::new(),
+            notes: Vec::new(),
             most_kept: if many {
                 MANY_MALFORMED_KEPT
             } else {
@@ -194,6 +196,11 @@ impl InputRows {
     /// The first of them.
     pub(crate) fn kept(&self) -> &[Malformed] {
         &self.kept
+    }
+
+    /// What is odd about the files so far, and stops nothing.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The next row of the open file; `None` at its end.
@@ -239,9 +246,17 @@ impl InputRows {
                 continue;
             }
             let format = self.format.unwrap_or_else(|| format_of(&file.name));
-            let content = unpack::unpacked(raw)
-                .map_err(|error| file.io_error(&error))
-                .and_then(|source| content(source, format, &self.url_column, &file));
+            let (source, is_packed) = match unpack::unpacked(raw) {
+                Ok(unpacked) => unpacked,
+                Err(error) => return Some(Err(file.io_error(&error))),
+            };
+            if !is_packed && unpacked_name(&file.name).is_some() {
+                let name = for_terminal(&file.name);
+                self.notes.push(format!(
+                    "{name} is not packed, whatever its name says: it is read as it is"
+                ));
+            }
+            let content = content(source, format, &self.url_column, &file);
             return Some(content.map(|content| OpenFile {
                 file,
                 stamp,
@@ -335,14 +350,16 @@ fn content(
     Ok(Content::Table(Box::new(table), columns))
 }
 
+/// The name that a file has unpacked, if its name says that it is packed.
+fn unpacked_name(name: &str) -> Option<&str> {
+    let packed = [".gz", ".zst", ".zstd"];
+    packed.iter().find_map(|end| name.strip_suffix(end))
+}
+
 /// The format that the name of a file says.
 fn format_of(name: &str) -> InputFormat {
     let name = name.to_ascii_lowercase();
-    let packed = [".gz", ".zst", ".zstd"];
-    let name = packed
-        .iter()
-        .find_map(|end| name.strip_suffix(end))
-        .unwrap_or(&name);
+    let name = unpacked_name(&name).unwrap_or(&name);
     match name.rsplit_once('.') {
         Some((_, "csv")) => InputFormat::Csv,
         Some((_, "tsv")) => InputFormat::Tsv,

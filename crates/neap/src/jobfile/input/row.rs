@@ -11,6 +11,7 @@ use super::lines::Line;
 use super::table::{self, Record};
 use crate::jobfile::values::has_credentials;
 use crate::print::escape::quoted;
+use crate::screen::{grouped, number};
 
 /// Most that is kept beside a URL, in bytes of JSON.
 pub(crate) const MAX_FIELDS_BYTES: usize = 16 << 10;
@@ -98,17 +99,35 @@ fn unlike(names: &[String], name: &str, number: usize) -> String {
 
 /// A record of a table.
 pub(super) fn of_record(record: Record<'_>, columns: &Columns) -> Result<Option<InputRow>, String> {
-    let Record::Whole(text, ends) = record else {
-        return Err(format!(
-            "longer than {} bytes or {} columns; is a quote not closed?",
-            table::MAX_RECORD_BYTES,
-            table::MAX_COLUMNS
-        ));
+    let (text, ends) = match record {
+        Record::Whole(text, ends) => (text, ends),
+        Record::TooLong(lines) => {
+            return Err(format!(
+                "longer than {} bytes or {} columns{}; is a quote not closed?",
+                table::MAX_RECORD_BYTES,
+                table::MAX_COLUMNS,
+                match lines {
+                    0 | 1 => String::new(),
+                    lines => format!(", and so are the next {} lines, as one", grouped(lines - 1)),
+                }
+            ));
+        }
+        Record::Unclosed(lines) => {
+            return Err(match lines {
+                0 | 1 => "a quote that is opened here is not closed".to_owned(),
+                lines => format!(
+                    "a quote that is opened here is not closed: what follows to the end of the file, {} \
+                     lines, is left out as well",
+                    grouped(lines - 1)
+                ),
+            });
+        }
     };
-    if ends.len() != columns.names.len() {
+    // Who has fewer columns than the first line lacks the last ones; who has more, no one knows which.
+    if ends.len() > columns.names.len() || ends.len() <= columns.url {
         return Err(format!(
-            "{} columns, the first line has {}",
-            ends.len(),
+            "{}, the first line has {}",
+            number(ends.len() as u64, "column"),
             columns.names.len()
         ));
     }

@@ -19,6 +19,9 @@ pub(super) struct Table<R> {
     core: Reader,
     text: Vec<u8>,
     ends: Vec<usize>,
+    has_ended: bool,
+    /// A quote is open at the end; and by how many the lines that were counted are too many.
+    unclosed: Option<u64>,
 }
 
 impl<R> std::fmt::Debug for Table<R> {
@@ -31,7 +34,10 @@ impl<R> std::fmt::Debug for Table<R> {
 pub(super) enum Record<'a> {
     /// Its fields: their text one after another, and where each ends.
     Whole(&'a [u8], &'a [usize]),
-    TooLong,
+    /// It is given up, with so many lines.
+    TooLong(u64),
+    /// A quote is open at the end of the file, so many lines after it was opened.
+    Unclosed(u64),
 }
 
 impl<R: BufRead> Table<R> {
@@ -41,6 +47,8 @@ impl<R: BufRead> Table<R> {
             core: ReaderBuilder::new().delimiter(delimiter).build(),
             text: vec![0; MAX_RECORD_BYTES],
             ends: vec![0; MAX_COLUMNS],
+            has_ended: false,
+            unclosed: None,
         }
     }
 
@@ -49,11 +57,22 @@ impl<R: BufRead> Table<R> {
         let line = self.core.line();
         let (mut text, mut fields) = (0, 0);
         loop {
-            let input = self.reader.fill_buf()?;
+            let mut input = self.reader.fill_buf()?;
+            // The end of the file is shown as the end of a line first: where that is text, a quote is open.
+            let is_end =
+                input.is_empty() && !std::mem::replace(&mut self.has_ended, input.is_empty());
+            if is_end {
+                input = b"\n";
+            }
             let (result, read, written, ended) =
                 self.core
                     .read_record(input, &mut self.text[text..], &mut self.ends[fields..]);
-            self.reader.consume(read);
+            if is_end {
+                let ended_a_line = self.text[..text].last() == Some(&b'\n');
+                self.unclosed = (written > 0).then_some(u64::from(ended_a_line));
+            } else {
+                self.reader.consume(read);
+            }
             text += written;
             fields += ended;
             match result {
@@ -63,9 +82,13 @@ impl<R: BufRead> Table<R> {
                     let line_after = self.core.line() + 1;
                     self.core.reset();
                     self.core.set_line(line_after);
-                    return Ok(Some((line, Record::TooLong)));
+                    return Ok(Some((line, Record::TooLong(line_after - line))));
                 }
                 ReadRecordResult::Record => {
+                    if let Some(shown_twice) = self.unclosed.take() {
+                        let lines = self.core.line() - line - shown_twice;
+                        return Ok(Some((line, Record::Unclosed(lines))));
+                    }
                     let record = Record::Whole(&self.text[..text], &self.ends[..fields]);
                     return Ok(Some((line, record)));
                 }

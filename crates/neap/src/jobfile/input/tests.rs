@@ -11,6 +11,7 @@ use super::row::MAX_FIELDS_BYTES;
 use super::table::{MAX_COLUMNS, MAX_RECORD_BYTES};
 use super::*;
 use crate::jobfile::tests::shown;
+use crate::screen::grouped;
 
 /// A job in a directory of its own with these files of URLs.
 fn job(urls: &str, files: &[(&str, &[u8])]) -> (tempfile::TempDir, JobFile) {
@@ -234,21 +235,27 @@ fn malformed_records_of_a_table_are_counted() {
          http://a.example/,{big}\nhttp://a.example/5,5\nhttp://a.example/6,"
     )
     .into_bytes();
-    text.extend(b"\xff\xfe\n");
+    text.extend(b"\xff\xfe\nhttp://a.example/8,8,8\n");
     let (found, told) = read(&[("list.csv", &text)]);
-    assert_eq!(found, [row("http://a.example/5", r#"{"sku":"5"}"#)]);
+    assert_eq!(
+        found,
+        [
+            row("http://a.example/1", ""),
+            row("http://a.example/5", r#"{"sku":"5"}"#)
+        ]
+    );
     let long = format!(
         "list.csv:4: longer than {MAX_RECORD_BYTES} bytes or {MAX_COLUMNS} columns; is a quote not closed?"
     );
     assert_eq!(
         told,
         [
-            "list.csv:2: 1 columns, the first line has 2",
             "list.csv:3: not a URL",
             &long,
             "list.csv:5: a user name or password in a URL; use [identity] headers",
             "list.csv:6: more than 16384 bytes beside the URL, as JSON",
             "list.csv:8: not UTF-8",
+            "list.csv:9: 3 columns, the first line has 2",
         ]
     );
 }
@@ -262,7 +269,64 @@ fn a_quote_that_is_never_closed_costs_a_record_and_not_the_memory() {
     let (found, told) = read(&[("list.csv", text.as_bytes())]);
     assert!(found.len() > 2000, "{} found", found.len());
     assert!(told[0].starts_with("list.csv:2: longer than"), "{told:?}");
+    let lost = format!(
+        "the next {} lines, as one",
+        grouped(5000 - found.len() as u64)
+    );
+    assert!(told[0].contains(&lost), "{} found: {told:?}", found.len());
     assert_eq!(told.len(), 1);
+}
+
+#[test]
+fn a_quote_that_is_open_at_the_end_of_a_table_is_told_with_what_it_took() {
+    for (end, said) in [
+        (
+            "\"http://a.example/2\nhttp://a.example/3\nhttp://a.example/4\n",
+            "2 lines, is left out",
+        ),
+        ("\"http://a.example/2\nhttp://a.example/3", "is not closed"),
+        ("\"http://a.example/2", "is not closed"),
+        ("\"", "is not closed"),
+    ] {
+        let text = format!("url\nhttp://a.example/1\n{end}");
+        let (found, told) = read(&[("list.csv", text.as_bytes())]);
+        assert_eq!(found, [row("http://a.example/1", "")], "{end}");
+        assert_eq!(told.len(), 1, "{end}: {told:?}");
+        assert!(
+            told[0].starts_with("list.csv:3: ") && told[0].contains(said),
+            "{told:?}"
+        );
+    }
+    for end in ["", "\n", "\r\n", "\n\n"] {
+        let text = format!("url,x\n\"http://a.example/1\",\"5\"\" disk\"{end}");
+        let (found, told) = read(&[("list.csv", text.as_bytes())]);
+        assert_eq!((found.len(), told.len()), (1, 0), "{told:?}");
+    }
+}
+
+#[test]
+fn a_short_record_keeps_what_it_has() {
+    let text = b"sku,url,note,price\n1,http://a.example/1\n2,http://a.example/2,x\n3\n";
+    let (found, told) = read(&[("list.csv", text)]);
+    assert_eq!(
+        found,
+        [
+            row("http://a.example/1", r#"{"sku":"1"}"#),
+            row("http://a.example/2", r#"{"note":"x","sku":"2"}"#),
+        ]
+    );
+    assert_eq!(told, ["list.csv:4: 1 column, the first line has 4"]);
+}
+
+#[test]
+fn a_file_that_is_packed_by_its_name_alone_is_told() {
+    let (_dir, job) = job("[]", &[("list.txt.gz", b"http://a.example/1\n")]);
+    let mut input = job.input_rows(Known::default(), false).unwrap();
+    assert_eq!(rows(&mut input).len(), 1);
+    assert_eq!(
+        input.notes(),
+        ["list.txt.gz is not packed, whatever its name says: it is read as it is"]
+    );
 }
 
 #[test]

@@ -19,15 +19,15 @@ const MOST_TIMES: u64 = 500;
 /// Largest window of zstd, as a power of two, 128 MiB: what `zstd -d` takes as well.
 const WINDOW_LOG: u32 = 27;
 
-/// Reads what a file holds, as it is or unpacked from gzip or zstd.
-pub(super) fn unpacked(mut raw: Box<dyn Read + Send>) -> io::Result<Source> {
+/// Reads what a file holds, as it is or unpacked from gzip or zstd; also whether it is packed.
+pub(super) fn unpacked(mut raw: Box<dyn Read + Send>) -> io::Result<(Source, bool)> {
     let mut begin = Vec::new();
     raw.by_ref().take(4).read_to_end(&mut begin)?;
     let is_gzip = begin.starts_with(b"\x1f\x8b");
     let is_zstd = begin.starts_with(b"\x28\xb5\x2f\xfd");
     let whole = Cursor::new(begin).chain(raw);
     if !is_gzip && !is_zstd {
-        return Ok(Box::new(buffered(whole)));
+        return Ok((Box::new(buffered(whole)), false));
     }
     let packed_bytes = Arc::new(AtomicU64::new(0));
     let packed = BufReader::new(Counted {
@@ -41,11 +41,12 @@ pub(super) fn unpacked(mut raw: Box<dyn Read + Send>) -> io::Result<Source> {
         decoder.window_log_max(WINDOW_LOG)?;
         Box::new(decoder)
     };
-    Ok(Box::new(buffered(Bounded {
+    let bounded = Bounded {
         reader,
         bytes: 0,
         packed_bytes,
-    })))
+    };
+    Ok((Box::new(buffered(bounded)), true))
 }
 
 fn buffered(reader: impl Read + Send) -> impl BufRead + Send + std::fmt::Debug {
