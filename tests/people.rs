@@ -187,8 +187,8 @@ fn a_limit_is_drawn_into_a_file_that_stands_for_itself() {
             "--svg",
             "no/such/place.svg",
         ])
-        .expect(1);
-    assert!(said.err.contains("no/such/place.svg"), "{}", said.err);
+        .expect(2);
+    assert!(said.err.contains("no/such"), "{}", said.err);
     place.neap(&["hosts", "--svg", "x.svg"]).expect(2);
     assert!(!place.path("x.svg").exists());
 }

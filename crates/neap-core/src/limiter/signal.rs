@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Signal {
     /// What happened.
     pub kind: SignalKind,
-    /// From the start of the exchange to the answer's header, if there was one.
+    /// From the request to the answer's header, if there was one; without what resolving and connecting took.
     pub latency: Option<Duration>,
     /// What the answer's `Retry-After` asks for.
     pub retry_after: Option<Duration>,
