@@ -254,7 +254,7 @@ impl World {
         }
         let is_idle = self.events.is_empty() && self.scheduler.busy() == 0;
         self.wakes.1 += u32::from(is_idle);
-        let most = 40 * self.hosts.len() as u32;
+        let most = 25 * self.hosts.len() as u32;
         assert!(
             self.wakes.1 <= most,
             "looks up too often at second {second}"
