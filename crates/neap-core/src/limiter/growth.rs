@@ -71,11 +71,6 @@ impl Growth {
         self.ceiling.is_some() && !self.is_hard
     }
 
-    /// Whether what is beyond the ceiling may cost more than a few failures.
-    pub(super) fn is_hard(&self) -> bool {
-        self.is_hard
-    }
-
     /// There is no ceiling.
     pub(super) fn forget(&mut self) {
         *self = Growth::new(None);

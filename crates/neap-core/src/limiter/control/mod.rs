@@ -100,6 +100,8 @@ pub(super) struct Control {
     bold_at: Time,
     bold_wait: f32,
     own_fault: u8,
+    /// Whether the first ceiling is another run's.
+    is_remembered: bool,
     /// Whether the last try was paid from the budget.
     was_paid: bool,
 }
@@ -134,6 +136,7 @@ impl Control {
             bold_at: Time::ZERO,
             bold_wait: bold::WAIT.0,
             own_fault: 0,
+            is_remembered: ceiling.is_some(),
             was_paid: false,
         }
     }

@@ -106,10 +106,11 @@ impl Control {
     }
 
     /// Whether one failure takes a try back: where nothing fails without load. At a few slots it does not, since
-    /// what limits a host there is often a rate, which one failure does not show. Nor where a try may break the host.
+    /// what limits a host there is often a rate, which one failure does not show. Nor where
+    /// a try may break the host: it did, or nobody knows how the ceiling was found.
     pub(super) fn is_told_by_one(&self) -> bool {
-        let never_broke = self.own_fault == 0 && !self.growth.is_hard();
-        never_broke && self.limit >= FEW_SLOTS && self.background.is_clean() && !self.is_doubtful()
+        let may_break = self.own_fault > 0 || self.is_remembered;
+        !may_break && self.limit >= FEW_SLOTS && self.background.is_clean() && !self.is_doubtful()
     }
 
     /// Whether a higher limit may be tried now.
