@@ -93,7 +93,7 @@ pub enum Reason {
     Measured,
     /// The cut changed nothing, so it was undone.
     NotLoad,
-    /// The host stopped answering right after a raise, which was taken back.
+    /// The host answers again; it had stopped right after a raise, which was taken back.
     Outage,
     /// The host answers again after an outage.
     Recovered,
@@ -119,7 +119,7 @@ impl Reason {
             Reason::Load => "load was the cause",
             Reason::Measured => "failures without load were measured",
             Reason::NotLoad => "load was not the cause",
-            Reason::Outage => "outage after a raise",
+            Reason::Outage => "answers again after more had stopped it",
             Reason::Recovered => "answers again",
             Reason::Ramp => "back up after an outage",
             Reason::Warm => "back up to what was learned before",

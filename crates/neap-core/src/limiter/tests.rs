@@ -219,6 +219,12 @@ fn ask(limiter: &mut HostLimiter, signal: Signal, now: &mut Time, dice: &mut Sma
     limiter.report(permit, signal, *now, dice);
 }
 
+fn answer_well(count: u32, limiter: &mut HostLimiter, now: &mut Time, dice: &mut SmallRng) {
+    for _ in 0..count {
+        ask(limiter, signal(SignalKind::Ok, 50), now, dice);
+    }
+}
+
 /// When the next request may start, after the hold that the host asked for.
 fn spacing(limiter: &mut HostLimiter, now: &mut Time, dice: &mut SmallRng) -> Duration {
     ask(limiter, signal(SignalKind::Ok, 50), now, dice);
@@ -232,14 +238,7 @@ fn a_first_refusal_late_in_a_run_does_not_take_the_time_before_for_its_rate() {
     let mut dice = SmallRng::seed_from_u64(1);
     let mut now = Time::from_secs_f64(3600.0);
     let mut limiter = HostLimiter::new(Settings { ceiling: 16 }, None, now, WALL);
-    for _ in 0..10 {
-        ask(
-            &mut limiter,
-            signal(SignalKind::Ok, 50),
-            &mut now,
-            &mut dice,
-        );
-    }
+    answer_well(10, &mut limiter, &mut now, &mut dice);
     let refusal = signal_after(SignalKind::RateLimited, Some(1), false);
     ask(&mut limiter, refusal, &mut now, &mut dice);
     let wait = spacing(&mut limiter, &mut now, &mut dice);
@@ -260,23 +259,9 @@ fn a_refusal_of_the_very_first_request_spaces_by_what_it_asks_for() {
 fn an_hour_without_requests_is_no_sign_of_a_low_rate() {
     let mut dice = SmallRng::seed_from_u64(1);
     let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
-    for _ in 0..600 {
-        ask(
-            &mut limiter,
-            signal(SignalKind::Ok, 50),
-            &mut now,
-            &mut dice,
-        );
-    }
+    answer_well(600, &mut limiter, &mut now, &mut dice);
     now = now + Duration::from_secs(3600);
-    for _ in 0..4 {
-        ask(
-            &mut limiter,
-            signal(SignalKind::Ok, 50),
-            &mut now,
-            &mut dice,
-        );
-    }
+    answer_well(4, &mut limiter, &mut now, &mut dice);
     let refusal = signal_after(SignalKind::RateLimited, Some(1), false);
     ask(&mut limiter, refusal, &mut now, &mut dice);
     let wait = spacing(&mut limiter, &mut now, &mut dice);
@@ -287,14 +272,7 @@ fn an_hour_without_requests_is_no_sign_of_a_low_rate() {
 fn one_page_that_always_says_later_does_not_hold_its_host() {
     let mut dice = SmallRng::seed_from_u64(1);
     let (mut now, mut limiter) = (Time::ZERO, limiter(16, None));
-    for _ in 0..10 {
-        ask(
-            &mut limiter,
-            signal(SignalKind::Ok, 50),
-            &mut now,
-            &mut dice,
-        );
-    }
+    answer_well(10, &mut limiter, &mut now, &mut dice);
     let refusal = signal_after(SignalKind::Overload, Some(120), true);
     ask(&mut limiter, refusal, &mut now, &mut dice);
     assert_eq!(limiter.state(now), State::Steady);

@@ -38,9 +38,11 @@ impl Control {
             .mul_f64(3.0)
             .max(Duration::from_secs(1));
         let mut limit = self.limit;
+        let mut reason = Reason::Recovered;
         if let Phase::Raised { from, .. } = self.phase {
             limit = f64::from(from);
             if since.since(self.raised_at) <= blamed {
+                reason = Reason::Outage;
                 self.growth.found(self.limit);
                 self.own_fault = (self.own_fault + 1).min(6);
                 let pause = OWN_FAULT * (1 << (self.own_fault - 1));
@@ -60,7 +62,7 @@ impl Control {
         let limit = (RAMP.0 * limit).max(limit.min(1.0));
         let to = to.max(limit) as f32;
         let is_warm = false;
-        self.set(limit, Phase::Ramped { to, is_warm }, Reason::Recovered, now);
+        self.set(limit, Phase::Ramped { to, is_warm }, reason, now);
     }
 
     /// Begins below a limit that worked before.
