@@ -43,6 +43,26 @@ pub struct Job {
     pub expect: Expect,
 }
 
+impl Job {
+    /// A job of this name of which nothing else is said: everything has its default, and there is no input.
+    pub fn named(name: impl Into<String>) -> Job {
+        Job {
+            name: name.into(),
+            description: Default::default(),
+            input: Default::default(),
+            crawl: Default::default(),
+            identity: Default::default(),
+            request: Default::default(),
+            limits: Default::default(),
+            adaptive: Default::default(),
+            retry: Default::default(),
+            robots: Default::default(),
+            store: Default::default(),
+            expect: Default::default(),
+        }
+    }
+}
+
 /// `[input]`: where the crawl starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

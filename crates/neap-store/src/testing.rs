@@ -6,20 +6,10 @@ use neap_core::scope::ScopeKind;
 /// A job of this name that asks for nothing unusual.
 pub(crate) fn job(name: &str) -> Job {
     Job {
-        name: name.to_owned(),
-        description: String::new(),
-        input: Default::default(),
         crawl: Crawl {
             scope: ScopeKind::Host,
             ..Default::default()
         },
-        identity: Default::default(),
-        request: Default::default(),
-        limits: Default::default(),
-        retry: Default::default(),
-        robots: Default::default(),
-        adaptive: Default::default(),
-        store: Default::default(),
-        expect: Default::default(),
+        ..Job::named(name)
     }
 }

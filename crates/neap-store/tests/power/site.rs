@@ -40,21 +40,11 @@ pub(crate) fn seeds() -> Vec<CanonicalUrl> {
 
 pub(crate) fn job() -> Job {
     Job {
-        name: "shop".to_owned(),
-        description: String::new(),
-        input: Default::default(),
         crawl: Crawl {
             scope: ScopeKind::Host,
             ..Default::default()
         },
-        identity: Default::default(),
-        request: Default::default(),
-        limits: Default::default(),
-        retry: Default::default(),
-        robots: Default::default(),
-        adaptive: Default::default(),
-        store: Default::default(),
-        expect: Default::default(),
+        ..Job::named("shop")
     }
 }
 

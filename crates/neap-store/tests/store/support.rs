@@ -242,21 +242,11 @@ pub(crate) fn url(text: &str) -> CanonicalUrl {
 
 pub(crate) fn job(name: &str) -> Job {
     Job {
-        name: name.to_owned(),
-        description: String::new(),
-        input: Default::default(),
         crawl: neap_core::job::Crawl {
             scope: neap_core::scope::ScopeKind::Host,
             ..Default::default()
         },
-        identity: Default::default(),
-        request: Default::default(),
-        limits: Default::default(),
-        retry: Default::default(),
-        robots: Default::default(),
-        adaptive: Default::default(),
-        store: Default::default(),
-        expect: Default::default(),
+        ..Job::named(name)
     }
 }
 
