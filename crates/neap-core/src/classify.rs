@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub use crate::attribution::Fault;
 use crate::exchange::{Exchange, FailureKind, Stage};
 use crate::limiter::{Signal, SignalKind};
 
@@ -87,34 +88,6 @@ impl Outcome {
     }
 }
 
-/// Whose fault a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// Nobody's: there was no failure, or none that needs a culprit.
-    Nobody,
-    /// The host's, or of something in front of it that belongs to it.
-    Host,
-    /// The forward proxy's that the request went through, as far as one failure can tell.
-    Proxy,
-    /// Our own credentials are missing or wrong.
-    Credentials,
-    /// Our own machine or network.
-    Own,
-}
-
-impl Fault {
-    /// The word for it in SQL and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Fault::Nobody => "nobody",
-            Fault::Host => "host",
-            Fault::Proxy => "proxy",
-            Fault::Credentials => "credentials",
-            Fault::Own => "own",
-        }
-    }
-}
-
 /// What an exchange means, all in all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {
@@ -180,7 +153,7 @@ fn by_status(status: u16, has_location: bool) -> (Outcome, Fault) {
         301 | 302 | 303 | 307 | 308 if has_location => (Outcome::Redirect, Fault::Nobody),
         0..=399 => (Outcome::Success, Fault::Nobody),
         404 | 410 => (Outcome::Gone, Fault::Nobody),
-        401 | 407 => (Outcome::Refused, Fault::Credentials),
+        401 | 407 => (Outcome::Refused, Fault::OwnCredentials),
         403 | 451 => (Outcome::Refused, Fault::Host),
         420 | 429 => (Outcome::RateLimited, Fault::Host),
         400..=499 => (Outcome::ClientError, Fault::Nobody),
@@ -207,7 +180,7 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
     use FailureKind as K;
     match kind {
         K::DnsNotFound => (Outcome::Permanent, Fault::Host, SignalKind::Connect),
-        K::Dns => (Outcome::Transient, Fault::Own, SignalKind::Connect),
+        K::Dns => (Outcome::Transient, Fault::OwnNetwork, SignalKind::Connect),
         K::ConnectRefused | K::Connect => (Outcome::Transient, Fault::Host, SignalKind::Connect),
         K::Timeout(Stage::Connect) => (Outcome::Transient, Fault::Host, SignalKind::Connect),
         K::Timeout(Stage::Header | Stage::Body | Stage::Total) => {
@@ -218,7 +191,7 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
         K::TlsCertificate => (Outcome::Permanent, Fault::Host, SignalKind::Nothing),
         K::Protocol | K::Decode => (Outcome::Transient, Fault::Host, SignalKind::Nothing),
         K::TooLarge | K::HeaderTooLarge => (Outcome::Permanent, Fault::Nobody, SignalKind::Nothing),
-        K::ProxyAuth => (Outcome::Transient, Fault::Credentials, SignalKind::Nothing),
+        K::ProxyAuth => (Outcome::Transient, Fault::OwnCredentials, SignalKind::Nothing),
         K::ProxyDns
         | K::ProxyConnect
         | K::ProxyTls
@@ -229,7 +202,7 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
         | K::Socks
         | K::TunnelClosed
         | K::TunnelTimeout => (Outcome::Transient, Fault::Proxy, SignalKind::Nothing),
-        K::Internal => (Outcome::Internal, Fault::Own, SignalKind::Nothing),
+        K::Internal => (Outcome::Internal, Fault::OwnNetwork, SignalKind::Nothing),
     }
 }
 
@@ -250,7 +223,7 @@ mod tests {
             (304, false, O::Success, Fault::Nobody, S::Ok),
             (404, false, O::Gone, Fault::Nobody, S::Ok),
             (410, false, O::Gone, Fault::Nobody, S::Ok),
-            (401, false, O::Refused, Fault::Credentials, S::Alive),
+            (401, false, O::Refused, Fault::OwnCredentials, S::Alive),
             (403, false, O::Refused, Fault::Host, S::Alive),
             (400, false, O::ClientError, Fault::Nobody, S::Alive),
             (429, false, O::RateLimited, Fault::Host, S::RateLimited),
@@ -292,7 +265,7 @@ mod tests {
         let (outcome, fault, signal) = by_failure(K::ProxyAuth);
         assert_eq!(
             (outcome, fault, signal),
-            (Outcome::Transient, Fault::Credentials, SignalKind::Nothing)
+            (Outcome::Transient, Fault::OwnCredentials, SignalKind::Nothing)
         );
     }
 

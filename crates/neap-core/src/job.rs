@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::CanonicalUrl;
+pub use crate::egress::{Select, Sticky};
 use crate::scope::{Pattern, ScopeKind};
 
 /// A job, checked and complete.
@@ -36,6 +37,9 @@ pub struct Job {
     pub retry: Retry,
     /// How robots.txt is treated.
     pub robots: Robots,
+    /// Through which proxies the crawl goes.
+    #[serde(default)]
+    pub proxy: Proxy,
     /// What is kept.
     pub store: Keep,
     /// What the crawl is expected to bring.
@@ -57,6 +61,7 @@ impl Job {
             adaptive: Default::default(),
             retry: Default::default(),
             robots: Default::default(),
+            proxy: Default::default(),
             store: Default::default(),
             expect: Default::default(),
         }
@@ -138,7 +143,7 @@ pub struct Identity {
     /// Default: [`DEFAULT_USER_AGENT`].
     pub user_agent: String,
     /// Further request headers, by lower-case name. Sent to the hosts of the input URLs only.
-    pub headers: BTreeMap<String, HeaderValue>,
+    pub headers: BTreeMap<String, Template>,
 }
 
 /// The `User-Agent` of a job that names none.
@@ -153,17 +158,17 @@ impl Default for Identity {
     }
 }
 
-/// The value of a request header: text with any number of `${env:NAME}` references.
+/// A text with any number of `${env:NAME}` references: the value of a request header, the URL of a proxy.
 ///
 /// The references are kept as they are, in the store too, and looked up only when a run starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct HeaderValue(
+pub struct Template(
     /// The text as written in the job file.
     pub String,
 );
 
-impl HeaderValue {
+impl Template {
     /// Whether the value names an environment variable, so that what is sent is a secret.
     pub fn is_secret(&self) -> bool {
         self.0.contains("${env:")
@@ -307,6 +312,9 @@ pub struct Retry {
     /// Retries are at most this share of the requests to a host while it has fresh ones, 0 to 1; `None`
     /// for no limit. Default: 0.2, as in Finagle's RetryBudget.
     pub budget: Option<f64>,
+    /// Failures of a request through one proxy after which it takes another one, and after as many more
+    /// another pool; 1 to 100. Default: 2.
+    pub swap_proxy_after: u32,
 }
 
 /// Statuses that are usually temporary: RFC 9110 (408, 500, 502, 503, 504), RFC 6585 (429) and
@@ -324,6 +332,7 @@ impl Default for Retry {
             jitter: Jitter::Full,
             retry_after_max: Duration::from_secs(3600),
             budget: Some(0.2),
+            swap_proxy_after: 2,
         }
     }
 }
@@ -367,6 +376,38 @@ pub enum RobotsMode {
     Obey,
     /// Not asked for.
     Off,
+}
+
+/// `[proxy]`: through which proxies the crawl goes. Without a pool it goes directly.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// The pools. Requests begin with the first one. Default: none.
+    #[serde(rename = "pool")]
+    pub pools: Vec<ProxyPool>,
+    /// Whether requests go directly once the pools do not help any more. Default: no.
+    pub direct: bool,
+}
+
+/// `[[proxy.pool]]`: proxies that are used alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyPool {
+    /// What messages and SQL call it; 1 to 100 characters of `a-z A-Z 0-9 . _ -`, no other pool's.
+    pub name: String,
+    /// Its proxies; a user name and a password only as `${env:NAME}`.
+    pub urls: Vec<Template>,
+    /// A file with further proxies, one a line; absolute once the job is submitted. It is read again when it
+    /// changes.
+    pub file: Option<String>,
+    /// How the next proxy is taken. Default: `round-robin`.
+    pub select: Select,
+    /// What stays with one proxy. Default: `none`.
+    pub sticky: Sticky,
+    /// Requests in flight through one proxy, at most; 1 to 1,024. Default: 8.
+    pub max_per_proxy: u32,
+    /// The pool to go on with where this one does not help. Default: the next one in the file.
+    pub fallback: Option<String>,
 }
 
 /// `[store]`: what is kept, and where.
@@ -523,7 +564,7 @@ mod tests {
 
     #[test]
     fn a_header_value_takes_its_secrets_from_the_environment() {
-        let value = HeaderValue("Bearer ${env:TOKEN}-${env:SUFFIX}!".to_owned());
+        let value = Template("Bearer ${env:TOKEN}-${env:SUFFIX}!".to_owned());
         let lookup = |name: &str| match name {
             "TOKEN" => Some("abc".to_owned()),
             "SUFFIX" => Some("x".to_owned()),
@@ -532,11 +573,11 @@ mod tests {
         assert!(value.is_secret());
         assert_eq!(value.resolve(lookup), Ok("Bearer abc-x!".to_owned()));
         assert_eq!(
-            HeaderValue("${env:MISSING}".to_owned()).resolve(lookup),
+            Template("${env:MISSING}".to_owned()).resolve(lookup),
             Err("MISSING".to_owned())
         );
         assert!(
-            HeaderValue("${env:OPEN".to_owned())
+            Template("${env:OPEN".to_owned())
                 .resolve(lookup)
                 .is_err()
         );

@@ -4,8 +4,10 @@
 //! is durable the [`Event`]s come back, in order.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use neap_core::attribution::Attribution;
 use neap_core::classify::{Fault, Outcome};
 use neap_core::exchange::Timings;
 pub use neap_core::scheduler::{Position, Ready, Refill};
@@ -196,6 +198,12 @@ pub struct Attempt {
     pub cause: Option<String>,
     /// Whose fault it is.
     pub fault: Fault,
+    /// Who answered, what it means and on what evidence; `None` of what worked without a proxy.
+    pub attribution: Option<Attribution>,
+    /// The proxy that it went through, or the direct way as a member of a pool; `None` without pools.
+    pub egress: Option<EgressName>,
+    /// The status with which a proxy answered CONNECT.
+    pub connect_status: Option<u16>,
     /// What the layer that failed said, one line; cut to [`MAX_ERROR_BYTES`].
     pub error: Option<String>,
     /// Whether it counts towards `retry.attempts`.
@@ -208,6 +216,15 @@ pub struct Attempt {
     pub limit: f64,
     /// Requests in flight to the host when it started, itself included.
     pub in_flight: u32,
+}
+
+/// A way out of the machine that is a member of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EgressName {
+    /// The pool's name in the job file.
+    pub pool: Arc<str>,
+    /// The proxy's `host:port`, or `direct`; never its credentials.
+    pub proxy: Arc<str>,
 }
 
 /// Longest text of an error that is stored, in bytes: what a server or library says is bounded.

@@ -191,7 +191,7 @@ const LOST: &str =
     "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, outcome, cause, fault,
          is_charged, in_flight)
      SELECT r.request_id, r.host_id, f.epoch, r.earlier + r.attempts + r.deferrals + r.lost + 1, f.started_ms,
-         10, 'lost', 'own', 0, CASE f.is_alone WHEN 1 THEN 1 END
+         10, 'lost', 'own_network', 0, CASE f.is_alone WHEN 1 THEN 1 END
      FROM in_flight f CROSS JOIN requests r ON r.request_id = f.request_id
      WHERE r.state IN (0, 4)";
 

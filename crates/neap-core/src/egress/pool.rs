@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rand::{Rng, RngCore};
+use serde::{Deserialize, Serialize};
 
 use super::proxy::Proxy;
 use super::{Party, ProxyId};
@@ -25,7 +26,8 @@ pub struct PoolSettings {
 }
 
 /// How the next proxy is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Select {
     /// One after the other.
     #[default]
@@ -37,7 +39,8 @@ pub enum Select {
 }
 
 /// What stays with one proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sticky {
     /// Nothing.
     #[default]

@@ -164,6 +164,9 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
             } else {
                 Fault::Nobody
             },
+            attribution: None,
+            egress: None,
+            connect_status: None,
             error: None,
             is_charged: !is_retried,
             backoff: None,

@@ -28,7 +28,7 @@ async fn what_was_in_flight_is_ready_again_and_not_charged() {
     let attempts = second
         .query("SELECT cause, fault, is_charged, number, epoch FROM attempts")
         .await;
-    assert_eq!(attempts, [["lost", "own", "0", "1", "1"]]);
+    assert_eq!(attempts, [["lost", "own_network", "0", "1", "1"]]);
     let runs = second.query("SELECT epoch, ending FROM runs").await;
     assert_eq!(runs, [["1", "lost"], ["2", "-"]]);
     second.assert_counters().await;

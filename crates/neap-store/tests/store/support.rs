@@ -278,6 +278,9 @@ pub(crate) fn done(row: &Ready, status: u16) -> Record {
             } else {
                 Fault::Nobody
             },
+            attribution: None,
+            egress: None,
+            connect_status: None,
             error: None,
             is_charged: true,
             backoff: None,

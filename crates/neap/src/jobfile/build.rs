@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, Expect, HeaderValue, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING,
+    Adaptive, Crawl, Expect, Template, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING,
     Request, Retry, Robots,
 };
 
@@ -66,6 +66,7 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
         adaptive: adaptive(reader),
         retry: retry(reader),
         robots: robots(reader),
+        proxy: Default::default(),
         store: store(reader),
         expect: expect(reader),
     };
@@ -179,7 +180,7 @@ fn identity(reader: &mut Reader<'_>) -> Identity {
     }
 }
 
-fn request_headers(reader: &mut Reader<'_>) -> BTreeMap<String, HeaderValue> {
+fn request_headers(reader: &mut Reader<'_>) -> BTreeMap<String, Template> {
     let mut headers = BTreeMap::new();
     for (written, field) in &reader.fields.headers {
         if headers.len() == MAX_HEADERS {
@@ -272,6 +273,7 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
             default.retry_after_max,
         ),
         budget: reader.share("retry.budget", default.budget),
+        swap_proxy_after: default.swap_proxy_after,
     }
 }
 

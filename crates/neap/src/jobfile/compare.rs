@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
-    Adaptive, AtMost, Crawl, Expect, HeaderValue, Identity, Input, Job, Keep, Limits, Rate,
+    Adaptive, AtMost, Crawl, Expect, Template, Identity, Input, Job, Keep, Limits, Rate,
     Request, Retry, Robots,
 };
 use neap_core::scope::Pattern;
@@ -110,11 +110,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 jitter,
                 retry_after_max,
                 budget,
+                swap_proxy_after: _,
             },
         robots: Robots {
             mode,
             crawl_delay_max,
         },
+        proxy: _,
         adaptive: Adaptive { give_up_after },
         store:
             Keep {
@@ -264,7 +266,7 @@ pub(crate) fn rate_text(rate: Rate) -> String {
     format!("{}/{unit}", rate.requests)
 }
 
-fn headers_text(headers: &BTreeMap<String, HeaderValue>) -> String {
+fn headers_text(headers: &BTreeMap<String, Template>) -> String {
     list(
         headers
             .iter()

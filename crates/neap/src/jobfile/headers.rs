@@ -4,7 +4,7 @@
 //! frame the message or belong to one connection are the HTTP client's: a job that set them could make
 //! two servers disagree on where a request ends (RFC 9112, section 11.2).
 
-use neap_core::job::HeaderValue;
+use neap_core::job::Template;
 
 use super::problem::Complaint;
 use crate::print::escape::quoted;
@@ -67,8 +67,8 @@ pub(super) fn name(text: &str) -> Result<String, Complaint> {
 }
 
 /// Reads the value of the header `name`, which is in lower case.
-pub(super) fn value(name: &str, text: &str) -> Result<HeaderValue, Complaint> {
-    let value = HeaderValue(text.to_owned());
+pub(super) fn value(name: &str, text: &str) -> Result<Template, Complaint> {
+    let value = Template(text.to_owned());
     let is_credential = CREDENTIAL_PARTS.iter().any(|part| name.contains(part));
     if is_credential && !value.is_secret() {
         let variable = name

@@ -70,8 +70,9 @@ pub(super) fn fault(word: &str) -> String {
     match word {
         "host" => "the host's fault".to_owned(),
         "proxy" => "the proxy's fault".to_owned(),
-        "credentials" => "our credentials' fault".to_owned(),
-        "own" => "our own fault".to_owned(),
+        "own_credentials" => "our credentials' fault".to_owned(),
+        "own_network" => "the fault of our own machine or network".to_owned(),
+        "unknown" => "nobody knows whose fault".to_owned(),
         "nobody" => "nobody's fault".to_owned(),
         other => for_terminal(other).into_owned(),
     }
