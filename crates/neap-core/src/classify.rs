@@ -191,7 +191,11 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
         K::TlsCertificate => (Outcome::Permanent, Fault::Host, SignalKind::Nothing),
         K::Protocol | K::Decode => (Outcome::Transient, Fault::Host, SignalKind::Nothing),
         K::TooLarge | K::HeaderTooLarge => (Outcome::Permanent, Fault::Nobody, SignalKind::Nothing),
-        K::ProxyAuth => (Outcome::Transient, Fault::OwnCredentials, SignalKind::Nothing),
+        K::ProxyAuth => (
+            Outcome::Transient,
+            Fault::OwnCredentials,
+            SignalKind::Nothing,
+        ),
         K::ProxyDns
         | K::ProxyConnect
         | K::ProxyTls
@@ -265,7 +269,11 @@ mod tests {
         let (outcome, fault, signal) = by_failure(K::ProxyAuth);
         assert_eq!(
             (outcome, fault, signal),
-            (Outcome::Transient, Fault::OwnCredentials, SignalKind::Nothing)
+            (
+                Outcome::Transient,
+                Fault::OwnCredentials,
+                SignalKind::Nothing
+            )
         );
     }
 

@@ -576,10 +576,6 @@ mod tests {
             Template("${env:MISSING}".to_owned()).resolve(lookup),
             Err("MISSING".to_owned())
         );
-        assert!(
-            Template("${env:OPEN".to_owned())
-                .resolve(lookup)
-                .is_err()
-        );
+        assert!(Template("${env:OPEN".to_owned()).resolve(lookup).is_err());
     }
 }

@@ -50,6 +50,9 @@ pub enum Command {
     Robots(RobotsAnswer),
     /// Keeps how hosts stand and what their limiters learned.
     HostMemory(Vec<HostMemory>),
+    /// Keeps how proxies stand. A run tells of every member of a job's pools at least once: those that its
+    /// newest run did not tell of are shown as no longer listed.
+    Proxies(Vec<ProxyStanding>),
     /// Keeps how limits went; the newest [`KEPT_CHANGES`] of each host.
     LimitChanges(Vec<LimitChange>),
     /// Fails every open request of a host that is not in flight. Millions of them take several
@@ -126,6 +129,32 @@ pub struct Standing {
     pub waits_for_robots: bool,
     /// Since when its robots file cannot be had, and when it is asked for next.
     pub robots_failing: Option<(UnixMs, UnixMs)>,
+}
+
+/// How a proxy stands, or the direct way as a member of a pool. Those of one job and name in a command, which
+/// have the same address and different users, are summed up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyStanding {
+    /// The job.
+    pub job: JobId,
+    /// Its pool and name.
+    pub name: EgressName,
+    /// When this was true.
+    pub at: UnixMs,
+    /// Exchanges since the run began that worked as far as it is concerned.
+    pub worked: u64,
+    /// Exchanges since the run began that failed by its fault.
+    pub failed: u64,
+    /// Requests that it has in flight.
+    pub in_flight: u32,
+    /// Requests that it may have in flight.
+    pub limit: f64,
+    /// Until when it is left out, and why, in words; `None` if it is used.
+    pub left_out: Option<(UnixMs, &'static str)>,
+    /// Whether nothing of its pool is used, since a proxy of it refused our credentials.
+    pub is_stopped: bool,
+    /// Whether the job file, or the list of its pool, names it.
+    pub is_member: bool,
 }
 
 /// A change of a host's limit.

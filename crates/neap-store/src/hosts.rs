@@ -369,7 +369,7 @@ impl Reader {
     ) -> Result<Vec<BadSecond>, StoreError> {
         let rows = sqlx::query(
             "SELECT (started_ms - ?2) / ?4 AS step, count(*) FROM attempts
-             WHERE outcome = 6 AND cause = 'http_502'
+             WHERE fault IN ('host', 'unknown') AND outcome = 6 AND cause = 'http_502'
                AND host_id IN (SELECT host_id FROM hosts WHERE host_id = ?1 OR shares_limit_of = ?1)
                AND started_ms BETWEEN ?2 AND ?3
              GROUP BY step ORDER BY step",

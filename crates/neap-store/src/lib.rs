@@ -35,9 +35,9 @@ mod values;
 mod writer;
 
 pub use batch::{
-    Attempt, Command, Event, FoundJob, HostMemory, HostRow, JobChange, KEPT_CHANGES, Lease,
-    LimitChange, Link, MAX_ERROR_BYTES, Page, Position, Ready, ReadyHost, Record, Recorded,
-    Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
+    Attempt, Command, EgressName, Event, FoundJob, HostMemory, HostRow, JobChange, KEPT_CHANGES,
+    Lease, LimitChange, Link, MAX_ERROR_BYTES, Page, Position, ProxyStanding, Ready, ReadyHost,
+    Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
 pub use error::StoreError;
 pub use export::{Draft, Replaces};

@@ -402,6 +402,64 @@ mod tests {
         assert_eq!(rows, 1);
     }
 
+    #[tokio::test]
+    async fn faults_of_an_older_store_get_the_words_of_today_and_are_blamed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let mut connection = connect_new(&path).await;
+        migrate(&mut connection, &MIGRATIONS[..4]).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO store_meta VALUES ('fingerprint_key', '000102030405060708090a0b0c0d0e0f');
+             INSERT INTO jobs (job_id, name, round, spec, scope_roots, submitted_ms, failed)
+               VALUES (1, 'shop', 1, '{}', '[]', 0, 1);
+             INSERT INTO hosts (host_id, name, partition, attempts, ok) VALUES (1, 'http://a.example', 0, 4, 1);
+             INSERT INTO runs (epoch, node, pid, started_ms) VALUES (1, 'n', 1, 0);
+             INSERT INTO requests (request_id, job_id, host_id, fingerprint, state, cause, url)
+               VALUES (1, 1, 1, 1, 3, 'http_502', 'http://a.example/');
+             INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, status, outcome, cause, fault,
+                 is_charged)
+               VALUES (1, 1, 1, 1, 0, 401, 3, 'http_401', 'credentials', 1),
+                 (1, 1, 1, 2, 0, NULL, 10, 'lost', 'own', 0), (1, 1, 1, 3, 0, 200, 0, NULL, NULL, 1),
+                 (1, 1, 1, 4, 0, 502, 6, 'http_502', 'host', 1);",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        Store::open(&path, Access::Existing).await.unwrap();
+        let reader = crate::Reader::open(&path).await.unwrap();
+        let check = reader.check(true).await.unwrap();
+        assert_eq!(check.findings, []);
+        let mut connection = connect_new(&path).await;
+        let blame = "SELECT cause, fault, attempts, pages_lost FROM blame ORDER BY cause";
+        let blame: Vec<(String, String, i64, i64)> = sqlx::query_as(blame)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let row = |cause: &str, fault: &str| (cause.to_owned(), fault.to_owned(), 1, 1);
+        assert_eq!(
+            blame,
+            [
+                row("http_401", "own_credentials"),
+                row("http_502", "host"),
+                row("lost", "own_network"),
+            ]
+        );
+        // Without proxies every gateway is the host's.
+        let gateways =
+            "SELECT answers, by_host, by_proxy, by_unknown, proxy_faults FROM bad_gateways";
+        let gateways: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(gateways)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(gateways, [(1, 1, 0, 0, 0)]);
+        let health: (i64, f64) = sqlx::query_as("SELECT attempts, ok_share FROM host_health")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(health, (4, 0.25));
+    }
+
     async fn connect_new(path: &Path) -> SqliteConnection {
         let options = SqliteConnectOptions::new()
             .filename(path)

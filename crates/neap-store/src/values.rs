@@ -207,6 +207,10 @@ impl Args {
         self.add(value)
     }
 
+    pub(crate) fn maybe_real(&mut self, value: Option<f64>) -> &mut Args {
+        self.add(value)
+    }
+
     pub(crate) fn text(&mut self, value: &str) -> &mut Args {
         self.add(Arc::<str>::from(value))
     }

@@ -120,6 +120,7 @@ impl Writer {
             jobs: Default::default(),
             sweeps: Default::default(),
             kept_skips: Default::default(),
+            proxies: Default::default(),
             heeded: Heeded::new(run.is_for_all),
         };
         let (commands, inbox) = mpsc::channel(QUEUE);

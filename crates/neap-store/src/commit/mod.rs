@@ -13,6 +13,7 @@ mod leases;
 mod limits;
 mod links;
 mod originals;
+pub(crate) mod proxies;
 mod records;
 mod redirects;
 mod refill;
@@ -34,6 +35,7 @@ use crate::segments::{Original, Originals, SegmentWriter, Sha1Bytes};
 use crate::{StoreError, now};
 
 pub(crate) use controls::Heeded;
+pub(crate) use proxies::ProxyNumbers;
 pub(crate) use redirects::LONGEST_CHAIN;
 pub(crate) use sweeps::Sweeps;
 
@@ -90,6 +92,8 @@ pub(crate) struct Ledger {
     pub(crate) sweeps: Sweeps,
     /// Rows in `skips` by job and reason, as far as they were needed.
     pub(crate) kept_skips: HashMap<(JobId, i64), i64>,
+    /// The numbers of proxies, as far as they were needed.
+    pub(crate) proxies: ProxyNumbers,
     /// What others did to jobs, as far as it was heeded.
     pub(crate) heeded: Heeded,
 }
@@ -99,6 +103,7 @@ pub(crate) struct Ledger {
 pub(crate) struct Changes {
     pub(crate) jobs: BTreeMap<JobId, counters::JobDelta>,
     pub(crate) hosts: BTreeMap<HostId, counters::HostDelta>,
+    proxies: BTreeMap<i64, counters::ProxyDelta>,
     ready: BTreeMap<(JobId, HostId), ReadyHost>,
     is_due_changed: bool,
     events: Vec<Event>,
@@ -169,6 +174,7 @@ impl Group {
             | Command::Skip(_)
             | Command::Robots(_)
             | Command::HostMemory(_)
+            | Command::Proxies(_)
             | Command::LimitChanges(_)
             | Command::FailHost { .. }
             | Command::SkipRest { .. }
@@ -230,6 +236,9 @@ async fn run_single(
         Command::Robots(answer) => hosts::keep_robots(&answer, connection).await,
         Command::HostMemory(memories) => {
             hosts::keep_memory(&memories, ledger.epoch, connection).await
+        }
+        Command::Proxies(standings) => {
+            proxies::keep_standings(&standings, ledger.epoch, &mut ledger.proxies, connection).await
         }
         Command::LimitChanges(changes) => limits::keep(&changes, ledger.epoch, connection).await,
         Command::FailHost { host, jobs, cause } => {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use neap_core::attribution::Attribution;
 use neap_core::classify::Outcome;
 use neap_core::verdict::Verdict;
 use sqlx::SqliteConnection;
@@ -22,6 +23,8 @@ pub(super) struct Accepted {
     pub(super) before: InFlight,
     pub(super) after: After,
     pub(super) body: Option<bodies::Body>,
+    /// The number of the proxy that it went through.
+    pub(super) proxy: Option<i64>,
 }
 
 /// What becomes of a request.
@@ -60,12 +63,14 @@ pub(super) async fn record(
                 before,
                 after,
                 body: None,
+                proxy: None,
             });
         }
     }
     // 2. Bodies go to their file before anything points there.
     bodies::append(&mut accepted, ledger, connection).await?;
     // 3. The attempt, the page, and what becomes of the request.
+    number_proxies(&mut accepted, ledger, connection).await?;
     let epoch = ledger.epoch.0;
     let bind: [Bind<'_, Accepted>; 4] = [
         &|accepted, args| attempt(accepted, epoch, args),
@@ -81,6 +86,26 @@ pub(super) async fn record(
     links::discover(&accepted, ledger, connection, changes).await?;
     skips::keep(&accepted, ledger, connection).await?;
     redirects::follow(&accepted, ledger, connection, changes).await
+}
+
+/// Finds the numbers of the proxies that the attempts went through.
+async fn number_proxies(
+    accepted: &mut [Accepted],
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+) -> Result<(), Trouble> {
+    let egress = |accepted: &Accepted| accepted.record.attempt.egress.clone();
+    let named: Vec<_> = accepted
+        .iter()
+        .filter_map(|accepted| Some((accepted.before.job, egress(accepted)?)))
+        .collect();
+    let wanted = named.iter().map(|(job, name)| (*job, name));
+    ledger.proxies.learn(wanted, connection).await?;
+    for accepted in accepted {
+        let name = accepted.record.attempt.egress.as_ref();
+        accepted.proxy = name.and_then(|name| ledger.proxies.get(accepted.before.job, name));
+    }
+    Ok(())
 }
 
 /// What becomes of a request by its verdict; one redirect too many makes it failed.
@@ -129,8 +154,9 @@ static RECORD: Bundle<4> = Bundle::new([&INSERT_ATTEMPTS, &INSERT_PAGES, &UPDATE
 static INSERT_ATTEMPTS: Shape = Shape::filled(
     "INSERT INTO attempts (request_id, host_id, epoch, number, started_ms, dns_us, connect_us,
      first_byte_us, duration_us, status, outcome, cause, fault, error, is_charged, backoff_ms,
-     body_bytes, host_limit, in_flight) SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+     body_bytes, host_limit, in_flight, producer, diagnosis, confidence, evidence, proxy_id,
+     connect_status) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 
@@ -156,6 +182,24 @@ fn attempt(accepted: &Accepted, epoch: i64, args: &mut Args) {
     args.maybe_int(attempt.backoff.map(millis))
         .int(bytes(attempt.body_bytes));
     args.real(attempt.limit).int(i64::from(attempt.in_flight));
+    attribution(attempt.attribution.as_ref(), args);
+    args.maybe_int(accepted.proxy)
+        .maybe_int(attempt.connect_status.map(i64::from));
+}
+
+fn attribution(attribution: Option<&Attribution>, args: &mut Args) {
+    args.maybe_text(attribution.map(|it| it.producer.as_str()))
+        .maybe_text(attribution.map(|it| it.cause.as_str()))
+        .maybe_real(attribution.map(|it| it.confidence))
+        .maybe_text(attribution.map(|it| reasons(&it.reasons)).as_deref());
+}
+
+/// Reasons as JSON, no more and no longer than an attribution has them.
+fn reasons(reasons: &[String]) -> String {
+    let short =
+        |reason: &String| reason[..reason.floor_char_boundary(Attribution::MAX_REASON)].to_owned();
+    let kept = reasons.iter().take(Attribution::MAX_REASONS).map(short);
+    serde_json::Value::from_iter(kept).to_string()
 }
 
 static INSERT_PAGES: Shape = Shape::filled(
@@ -211,6 +255,7 @@ fn count(accepted: &[Accepted], changes: &mut Changes) {
         record,
         before,
         after,
+        proxy,
         ..
     } in accepted
     {
@@ -223,6 +268,10 @@ fn count(accepted: &[Accepted], changes: &mut Changes) {
         job.fetched += i64::from(is_fetched);
         let host = changes.hosts.entry(before.host).or_default();
         host.add_attempt(&record.attempt);
+        if let Some(proxy) = proxy {
+            let proxy = changes.proxies.entry(*proxy).or_default();
+            proxy.add_attempt(&record.attempt);
+        }
         host.add_final(after.state, 1);
         changes.is_due_changed |= after.state == State::Waiting || before.state == State::Waiting;
     }

@@ -367,6 +367,10 @@ async fn remove_jobs(jobs: &str, connection: &mut SqliteConnection) -> Result<u6
             .execute(&mut *transaction)
             .await?;
     }
+    // What is known of a proxy outlives rounds, and goes with the last of its job.
+    sqlx::query("DELETE FROM proxies WHERE job NOT IN (SELECT name FROM jobs)")
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(rounds)
 }

@@ -3,6 +3,7 @@
 // A test fails by a panic, and an event that it did not expect is one.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod blame;
 mod bodies;
 mod discovery;
 mod interleavings;

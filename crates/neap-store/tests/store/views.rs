@@ -9,8 +9,10 @@ use sqlx::ConnectOptions;
 
 use crate::support::{crawl, done, failed, linking, retry};
 
-const VIEWS: [&str; 5] = [
+const VIEWS: [&str; 7] = [
     "results",
+    "blame",
+    "proxy_health",
     "failures",
     "bad_gateways",
     "host_health",
@@ -150,8 +152,13 @@ async fn views_look_things_up_and_never_scan_twice() {
         ),
         (
             "SELECT * FROM bad_gateways",
-            "SCAN a USING INDEX attempts_overload",
+            "SCAN a USING INDEX attempts_at_fault",
         ),
+        (
+            "SELECT * FROM blame",
+            "SCAN a USING INDEX attempts_at_fault",
+        ),
+        ("SELECT * FROM proxy_health", "SCAN x"),
         ("SELECT * FROM host_health", "SCAN h"),
         (
             "SELECT * FROM skipped",

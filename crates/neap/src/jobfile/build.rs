@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, Expect, Template, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING,
-    Request, Retry, Robots,
+    Adaptive, Crawl, Expect, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request, Retry,
+    Robots, Template,
 };
 
 use super::compare::duration_text;

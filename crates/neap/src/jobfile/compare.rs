@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
-    Adaptive, AtMost, Crawl, Expect, Template, Identity, Input, Job, Keep, Limits, Rate,
-    Request, Retry, Robots,
+    Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Rate, Request, Retry,
+    Robots, Template,
 };
 use neap_core::scope::Pattern;
 

@@ -1,0 +1,379 @@
+//! Who broke it, by which proxy, and how the proxies stand.
+
+use neap_core::attribution::{Action, Attribution, Cause, Fault, Producer};
+use neap_core::classify::Outcome;
+use neap_core::{JobId, UnixMs};
+use neap_store::{Access, Command, EgressName, GcRule, ProxyStanding, Ready, Record, Store};
+
+use crate::support::{Crawl, NOW, crawl, done, failed, query, retry, submit};
+
+pub(crate) fn attribution(producer: Producer, fault: Fault, cause: Cause) -> Attribution {
+    Attribution {
+        producer,
+        fault,
+        cause,
+        confidence: 0.85,
+        action: Action::Compare,
+        not_before: None,
+        reasons: vec![
+            "the proxy could not open a tunnel".to_owned(),
+            "HTTP 502 \"Bad\\".to_owned(),
+        ],
+    }
+}
+
+pub(crate) fn egress(pool: &str, proxy: &str) -> EgressName {
+    EgressName {
+        pool: pool.into(),
+        proxy: proxy.into(),
+    }
+}
+
+/// The same by a proxy, with what was found out about it.
+pub(crate) fn by(proxy: &str, verdict: Option<Attribution>, mut record: Record) -> Record {
+    record.attempt.egress = Some(egress("rented", proxy));
+    if let Some(verdict) = &verdict {
+        record.attempt.fault = verdict.fault;
+    }
+    record.attempt.attribution = verdict;
+    record
+}
+
+/// A proxy answered CONNECT with 502.
+pub(crate) fn refused(proxy: &str, fault: Fault, row: &Ready) -> Record {
+    let verdict = attribution(Producer::ForwardProxy, fault, Cause::GatewayError);
+    let mut record = by(proxy, Some(verdict), retry(row, 100, false));
+    record.attempt.status = None;
+    record.attempt.outcome = Outcome::Transient;
+    record.attempt.cause = Some("proxy_refused".to_owned());
+    record.attempt.connect_status = Some(502);
+    record
+}
+
+/// Three pages of one host: a good one by each proxy, then a third that is lost after a 502 of each kind.
+async fn one_of_each() -> (Crawl, JobId) {
+    let urls = [
+        "http://a.example/1",
+        "http://a.example/2",
+        "http://a.example/3",
+    ];
+    let (mut crawl, job) = crawl(&urls).await;
+    let rows = crawl.ready(job).await;
+    crawl.fetch(by("p:1", None, done(&rows[0], 200))).await;
+    crawl.fetch(by("p:2", None, done(&rows[1], 404))).await;
+    let again = UnixMs(NOW.0 + 1_000_000);
+    let promote = || Command::Promote {
+        now: again,
+        most: 9,
+    };
+    let proxys = refused("p:1", Fault::Proxy, &rows[2]);
+    let hosts = {
+        let verdict = attribution(Producer::OriginGateway, Fault::Host, Cause::Overload);
+        by("p:2", Some(verdict), retry(&rows[2], 100, true))
+    };
+    let nobodys = {
+        let verdict = attribution(Producer::Unknown, Fault::Unknown, Cause::GatewayError);
+        by("p:2", Some(verdict), failed(&rows[2]))
+    };
+    for record in [proxys, hosts, nobodys] {
+        assert!(crawl.fetch(record).await);
+        crawl.send(promote()).await;
+        crawl.answer().await;
+    }
+    (crawl, job)
+}
+
+#[tokio::test]
+async fn an_attempt_tells_who_answered_and_by_which_proxy() {
+    let (crawl, _) = one_of_each().await;
+    let attempts = crawl
+        .query(
+            "SELECT x.pool, x.name, a.cause, a.fault, a.producer, a.diagnosis, a.confidence, a.connect_status,
+               a.evidence FROM attempts a LEFT JOIN proxies x USING (proxy_id) ORDER BY attempt_id",
+        )
+        .await;
+    let evidence = r#"["the proxy could not open a tunnel","HTTP 502 \"Bad\\"]"#;
+    assert_eq!(
+        attempts,
+        [
+            ["rented", "p:1", "-", "-", "-", "-", "-", "-", "-"],
+            ["rented", "p:2", "http_404", "host", "-", "-", "-", "-", "-"],
+            [
+                "rented",
+                "p:1",
+                "proxy_refused",
+                "proxy",
+                "forward_proxy",
+                "gateway_error",
+                "0.85",
+                "502",
+                evidence
+            ],
+            [
+                "rented",
+                "p:2",
+                "http_502",
+                "host",
+                "origin_gateway",
+                "overload",
+                "0.85",
+                "-",
+                evidence
+            ],
+            [
+                "rented",
+                "p:2",
+                "http_502",
+                "unknown",
+                "unknown",
+                "gateway_error",
+                "0.85",
+                "-",
+                evidence
+            ],
+        ]
+    );
+    let failures = crawl
+        .query("SELECT fault, producer, diagnosis, pool, proxy, connect_status FROM failures")
+        .await;
+    assert_eq!(
+        failures,
+        [["unknown", "unknown", "gateway_error", "rented", "p:2", "-"]]
+    );
+}
+
+#[tokio::test]
+async fn each_failure_is_counted_for_who_is_to_blame() {
+    let (crawl, _) = one_of_each().await;
+    let blame = crawl
+        .query(
+            "SELECT job, round, host, pool, proxy, fault, cause, diagnosis, status, attempts, requests, pages_lost,
+               confidence, last_at FROM blame WHERE cause <> 'http_404' ORDER BY fault",
+        )
+        .await;
+    let at = "2026-01-01T00:00:00.000Z";
+    let line = |proxy, fault, cause, diagnosis| {
+        let host = "http://a.example";
+        [
+            "shop", "1", host, "rented", proxy, fault, cause, diagnosis, "502", "1", "1", "1",
+            "0.85", at,
+        ]
+    };
+    assert_eq!(
+        blame,
+        [
+            line("p:2", "host", "http_502", "overload"),
+            line("p:1", "proxy", "proxy_refused", "gateway_error"),
+            line("p:2", "unknown", "http_502", "gateway_error"),
+        ]
+    );
+    // One page was lost, whoever is asked of the three.
+    let gateways = crawl
+        .query(
+            "SELECT cause, answers, requests, pages_lost, by_host, by_proxy, by_unknown, proxy_faults
+             FROM bad_gateways",
+        )
+        .await;
+    assert_eq!(gateways, [["http_502", "3", "1", "1", "1", "1", "1", "1"]]);
+}
+
+#[tokio::test]
+async fn what_a_proxy_spoils_is_not_counted_for_the_host() {
+    let (mut crawl, job) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
+    let rows = crawl.ready(job).await;
+    // The proxy wrote a 502 in the host's place, and then a 503 and a timeout that it is to blame for.
+    let proxys = |cause| attribution(Producer::ForwardProxy, Fault::Proxy, cause);
+    let written = by("p:1", Some(proxys(Cause::ProxyBroken)), failed(&rows[0]));
+    let mut busy = by(
+        "p:1",
+        Some(proxys(Cause::ProxyLimit)),
+        retry(&rows[1], 100, false),
+    );
+    busy.attempt.status = Some(503);
+    busy.attempt.cause = Some("timeout_header".to_owned());
+    crawl.fetch(written).await;
+    crawl.fetch(busy).await;
+    crawl
+        .send(Command::Promote {
+            now: UnixMs(i64::MAX),
+            most: 9,
+        })
+        .await;
+    crawl.answer().await;
+    // It is right that the host does not answer: the host's fault, in the proxy's words.
+    crawl.fetch(refused("p:1", Fault::Host, &rows[1])).await;
+    let health = crawl
+        .query(
+            "SELECT attempts, ok_share, gateway_errors, http_502, http_503, timeouts, proxy_502, proxy_failures
+             FROM host_health",
+        )
+        .await;
+    assert_eq!(health, [["3", "0", "0", "0", "0", "0", "2", "2"]]);
+    let proxies = crawl
+        .query("SELECT proxy, attempts, ok, failures, ok_share FROM proxy_health")
+        .await;
+    assert_eq!(proxies, [["p:1", "3", "1", "2", "0.3333"]]);
+}
+
+#[tokio::test]
+async fn credentials_that_a_proxy_refuses_are_not_those_that_a_host_refuses() {
+    let (mut crawl, job) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
+    let rows = crawl.ready(job).await;
+    let of_host = attribution(Producer::OriginApp, Fault::OwnCredentials, Cause::Forbidden);
+    crawl
+        .fetch(by("p:1", Some(of_host), done(&rows[0], 401)))
+        .await;
+    let of_proxy = attribution(
+        Producer::ForwardProxy,
+        Fault::OwnCredentials,
+        Cause::ProxyAuth,
+    );
+    crawl
+        .fetch(by("p:1", Some(of_proxy), failed(&rows[1])))
+        .await;
+    let counted = crawl
+        .query("SELECT h.proxy_failures, x.ok, x.failures FROM hosts h, proxies x")
+        .await;
+    assert_eq!(counted, [["1", "1", "1"]]);
+}
+
+#[tokio::test]
+async fn reasons_are_kept_within_their_bounds() {
+    let (mut crawl, job) = crawl(&["http://a.example/1"]).await;
+    let rows = crawl.ready(job).await;
+    let mut verdict = attribution(Producer::Edge, Fault::Host, Cause::Overload);
+    verdict.reasons = vec!["é".repeat(200); 20];
+    crawl
+        .fetch(by("p:1", Some(verdict), failed(&rows[0])))
+        .await;
+    let kept = crawl
+        .query("SELECT json_array_length(evidence), length(evidence ->> 0) FROM attempts")
+        .await;
+    let most = (
+        Attribution::MAX_REASONS.to_string(),
+        Attribution::MAX_REASON / 2,
+    );
+    assert_eq!(kept, [[most.0, most.1.to_string()]]);
+}
+
+fn standing(job: JobId, proxy: &str) -> ProxyStanding {
+    ProxyStanding {
+        job,
+        name: egress("rented", proxy),
+        at: NOW,
+        worked: 10,
+        failed: 2,
+        in_flight: 3,
+        limit: 4.5,
+        left_out: None,
+        is_stopped: false,
+        is_member: true,
+    }
+}
+
+/// Waits until everything that was sent is durable.
+async fn settled(crawl: &mut Crawl, job: JobId) {
+    let host = crawl.ready(job).await[0].host;
+    crawl.send(Command::LoadHost(host)).await;
+    crawl.answer().await;
+}
+
+const HEALTH: &str =
+    "SELECT proxy, state, concurrency_limit, in_flight, left_out_until, left_out_why, as_of
+    FROM proxy_health ORDER BY proxy";
+
+#[tokio::test]
+async fn how_proxies_stand_is_kept_and_users_of_one_address_are_one() {
+    let (mut crawl, job) = crawl(&["http://a.example/1"]).await;
+    let until = UnixMs(NOW.0 + 60_000);
+    let left_out = |proxy| ProxyStanding {
+        left_out: Some((until, "failed several times itself")),
+        ..standing(job, proxy)
+    };
+    let stopped = ProxyStanding {
+        is_stopped: true,
+        ..standing(job, "p:4")
+    };
+    let gone = ProxyStanding {
+        is_member: false,
+        ..standing(job, "p:5")
+    };
+    let all = vec![
+        standing(job, "p:1"),
+        left_out("p:1"),
+        left_out("p:2"),
+        left_out("p:2"),
+        stopped,
+        gone,
+    ];
+    crawl.send(Command::Proxies(all)).await;
+    settled(&mut crawl, job).await;
+    let (at, then) = ("2026-01-01T00:00:00.000Z", "2026-01-01T00:01:00.000Z");
+    let why = "failed several times itself";
+    assert_eq!(
+        crawl.query(HEALTH).await,
+        [
+            ["p:1", "used", "9", "6", "-", "-", at],
+            ["p:2", "left out", "9", "6", then, why, at],
+            ["p:4", "pool stopped", "4.5", "3", "-", "-", at],
+            ["p:5", "not listed", "4.5", "3", "-", "-", at],
+        ]
+    );
+    // A later run that goes through others: who is not told of any more is on no list, and nothing is in flight.
+    let mut crawl = crawl.killed().await;
+    crawl
+        .send(Command::Proxies(vec![standing(job, "p:1")]))
+        .await;
+    settled(&mut crawl, job).await;
+    let states = crawl
+        .query("SELECT state, in_flight FROM proxy_health ORDER BY proxy")
+        .await;
+    assert_eq!(
+        states,
+        [
+            ["used", "3"],
+            ["not listed", "0"],
+            ["not listed", "0"],
+            ["not listed", "0"]
+        ]
+    );
+    let path = crawl.path();
+    let _directory = crawl.close().await;
+    let worked = query(&path, "SELECT worked, failed FROM proxies ORDER BY name").await;
+    assert_eq!(worked[..2], [["10", "2"], ["20", "4"]]);
+}
+
+#[tokio::test]
+async fn rounds_of_a_job_share_its_proxies_and_the_last_takes_them_along() {
+    let (mut crawl, job) = crawl(&["http://a.example/1"]).await;
+    let rows = crawl.ready(job).await;
+    crawl.fetch(by("p:1", None, done(&rows[0], 200))).await;
+    crawl.send(Command::FinishJob { job }).await;
+    crawl.answer().await;
+    let second = submit(&crawl.store, "shop", &["http://a.example/1"])
+        .await
+        .job_id;
+    let rows = crawl.ready(second).await;
+    crawl.fetch(by("p:1", None, done(&rows[0], 200))).await;
+    crawl.send(Command::FinishJob { job: second }).await;
+    crawl.answer().await;
+    let path = crawl.path();
+    let _directory = crawl.close().await;
+    let proxies = "SELECT job, name, attempts FROM proxies";
+    assert_eq!(query(&path, proxies).await, [["shop", "p:1", "2"]]);
+    for (keep_rounds, left) in [(1, "1"), (0, "0")] {
+        let store = Store::open(&path, Access::Existing).await.unwrap();
+        let reader = neap_store::Reader::open(&path).await.unwrap();
+        let rule = GcRule {
+            keep_rounds,
+            over_before: None,
+            only_bodies: false,
+        };
+        let doomed = reader.doomed(rule).await.unwrap();
+        let lock = store.lock(NOW).await.unwrap();
+        store.remove(&lock, &doomed, rule, |_| {}).await.unwrap();
+        let check = reader.check(true).await.unwrap();
+        assert_eq!(check.findings, []);
+        assert_eq!(query(&path, "SELECT count(*) FROM proxies").await, [[left]]);
+    }
+}
