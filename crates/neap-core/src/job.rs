@@ -406,8 +406,28 @@ pub struct ProxyPool {
     pub sticky: Sticky,
     /// Requests in flight through one proxy, at most; 1 to 1,024. Default: 8.
     pub max_per_proxy: u32,
-    /// The pool to go on with where this one does not help. Default: the next one in the file.
+    /// The pool to go on with where this one does not help. Default: the next one in the file that does
+    /// not come before it, see [`chain`](crate::egress::chain()).
     pub fallback: Option<String>,
+}
+
+/// `max_per_proxy` of a pool that says none: half of what one host may get by default, since a proxy serves
+/// others as well.
+pub const DEFAULT_MAX_PER_PROXY: u32 = 8;
+
+impl ProxyPool {
+    /// A pool of this name without proxies, which has every default.
+    pub fn named(name: impl Into<String>) -> ProxyPool {
+        ProxyPool {
+            name: name.into(),
+            urls: Vec::new(),
+            file: None,
+            select: Select::default(),
+            sticky: Sticky::default(),
+            max_per_proxy: DEFAULT_MAX_PER_PROXY,
+            fallback: None,
+        }
+    }
 }
 
 /// `[store]`: what is kept, and where.

@@ -35,7 +35,7 @@ mod tls;
 
 pub use body::BodyLimit;
 pub use decode::{DecodeError, decode};
-pub use egress::{Egress, ProxyError};
+pub use egress::{Egress, ProxyError, TemplateError};
 pub use fetcher::{Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};

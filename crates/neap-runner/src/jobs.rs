@@ -9,8 +9,9 @@ use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
 use neap_core::{Host, JobId, UnixMs};
-use neap_fetch::{FetchSettings, Fetcher, JobHeader, MemoryBudget};
+use neap_fetch::{Egress, FetchSettings, Fetcher, JobHeader, MemoryBudget};
 
+use crate::proxies::ProxyLists;
 use crate::pump::RunError;
 
 /// A job that takes part in a run, as the store has it.
@@ -28,12 +29,31 @@ pub struct RunJob {
     pub pages: u64,
 }
 
-/// Looks up the secrets of a job's headers, to know before anything is stored or sent that they are there.
+/// Looks up the secrets of a job's headers and proxies and reads its lists of proxies, to know before
+/// anything is stored or sent that they are there. Gives the number of members of each pool, in the order of
+/// [`neap_core::egress::pools`].
 ///
 /// # Errors
-/// An environment variable that the job names is not set, or what it holds is no header value.
-pub fn check_headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<(), RunError> {
-    headers(job, lookup).map(drop)
+/// An environment variable that the job names is not set, what it holds is no header value or no proxy, or
+/// a list of proxies is none.
+pub fn check_secrets(
+    job: &Job,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<usize>, RunError> {
+    headers(job, &lookup)?;
+    let lists = proxies(job, lookup)?;
+    Ok(lists.pools().map(<[Egress]>::len).collect())
+}
+
+/// The proxies of a job.
+pub(crate) fn proxies(
+    job: &Job,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<ProxyLists, RunError> {
+    ProxyLists::load(job, lookup).map_err(|source| RunError::Proxies {
+        job: job.name.clone(),
+        source,
+    })
 }
 
 fn headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<JobHeader>, RunError> {

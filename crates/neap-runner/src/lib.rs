@@ -10,6 +10,7 @@
 //! | `robots` | what may be asked of a host? |
 //! | `reading` | what does a page say about where to go next? |
 //! | `record` | what is written down of an attempt? |
+//! | `proxies` | which proxies do the pools of a job hold now? |
 //! | `jobs` | what does one job need while it runs? |
 //! | `clock` | what time is it, for the core and for the store? |
 //! | `stop` | how does a run end before its work does? |
@@ -20,6 +21,7 @@ mod desk;
 mod flow;
 mod jobs;
 mod progress;
+mod proxies;
 mod pump;
 mod reading;
 mod record;
@@ -27,8 +29,9 @@ mod report;
 mod robots;
 mod stop;
 
-pub use jobs::{RunJob, check_headers};
+pub use jobs::{RunJob, check_secrets};
 pub use progress::{HostLine, Progress, Standstill};
+pub use proxies::{LineError, MAX_LIST_BYTES, MAX_LIST_LINES, ProxyListError, ProxyLists};
 pub use pump::{Pump, RunError, RunOptions};
 pub use report::{Ended, RunReport};
 pub use stop::{Stop, Stopper};

@@ -29,6 +29,7 @@ use crate::desk::{Desk, Permit, Slot};
 use crate::flow::Workshop;
 use crate::jobs::{JobContext, RunJob};
 use crate::progress::{Progress, Tally};
+use crate::proxies::ProxyListError;
 use crate::report::{Ended, RunReport};
 use crate::robots::{Asked, Rules};
 use crate::stop::{Stop, Stopper};
@@ -82,6 +83,14 @@ pub enum RunError {
         job: String,
         /// Its header.
         header: String,
+    },
+    /// The proxies of a job cannot be used.
+    #[error("job {job}: {source}")]
+    Proxies {
+        /// The job.
+        job: String,
+        /// What is wrong with them.
+        source: ProxyListError,
     },
     /// The HTTP client could not be built.
     #[error(transparent)]

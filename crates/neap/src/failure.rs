@@ -11,6 +11,7 @@ use neap_store::StoreError;
 
 use crate::exit::{self, Exit};
 use crate::jobfile::JobFileError;
+use crate::print::escape::for_terminal;
 
 /// Why neap cannot go on.
 #[derive(Debug)]
@@ -74,9 +75,10 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
         match error {
             RunError::Store(error) => error.into(),
-            RunError::NoSecret { .. } | RunError::BadHeader { .. } | RunError::Fetch(_) => {
-                Failure::new(exit::USAGE, words(&error), None)
-            }
+            RunError::NoSecret { .. }
+            | RunError::BadHeader { .. }
+            | RunError::Proxies { .. }
+            | RunError::Fetch(_) => Failure::new(exit::USAGE, for_terminal(&words(&error)), None),
         }
     }
 }

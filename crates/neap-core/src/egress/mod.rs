@@ -13,6 +13,7 @@
 //!
 //! | file | its question |
 //! | --- | --- |
+//! | `chain` | which pools does a job use, and in which order? |
 //! | `pools` | which proxy does a request take, and what is learned from what came of it? |
 //! | `pool` | which of the proxies of one pool is next? |
 //! | `proxy` | what does one proxy bear, and is it used at all? |
@@ -26,6 +27,7 @@
 mod arm;
 mod beta;
 pub mod blame;
+mod chain;
 pub mod network;
 pub mod pairs;
 mod pool;
@@ -40,6 +42,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::host::Host;
 
+pub use chain::{ChainError, DIRECT_POOL, chain, pools};
 pub use pool::{Member, PoolSettings, Select, Sticky};
 pub use pools::{Ask, Charge, Event, Pass, Pools, Probe, Seen, Ticket};
 pub use proxy::{ProxyView, Why};

@@ -17,6 +17,7 @@ mod connector;
 mod parse;
 mod scrub;
 mod socks;
+mod template;
 mod wire;
 
 use std::fmt;
@@ -26,11 +27,14 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use http::HeaderValue;
+use neap_core::egress::Member;
+use sha2::{Digest, Sha256};
 
 pub(crate) use broken::Broken;
 pub(crate) use clients::{Client, Clients};
 pub(crate) use connector::way;
 pub use parse::ProxyError;
+pub use template::TemplateError;
 
 /// A way out of the machine. Clones are cheap, and clones and equals share their connections.
 ///
@@ -81,6 +85,37 @@ impl Egress {
             .is_some_and(|proxy| proxy.credentials.is_some())
     }
 
+    /// A hash of all that it is: scheme, address and credentials; the same in every run. It is made for
+    /// telling proxies apart and is not to be written down, since it would let a password be guessed at.
+    pub fn mark(&self) -> u64 {
+        let mut hasher = Sha256::new();
+        if let Some(proxy) = self.proxy() {
+            let login = proxy.credentials.as_ref();
+            let parts = [
+                Some(proxy.scheme.as_str().as_bytes()),
+                Some(proxy.name.as_bytes()),
+                login.map(|login| &login.user[..]),
+                login.map(|login| &login.password[..]),
+            ];
+            for part in parts.into_iter().flatten() {
+                hasher.update((part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        let digest = hasher.finalize();
+        let (first, _) = digest.split_first_chunk().expect("SHA-256 has 32 bytes");
+        u64::from_le_bytes(*first)
+    }
+
+    /// As a member of a pool.
+    pub fn member(&self) -> Member {
+        Member {
+            name: self.name().into(),
+            is_direct: self.is_direct(),
+            mark: self.mark(),
+        }
+    }
+
     pub(crate) fn proxy(&self) -> Option<&Arc<Proxy>> {
         self.0.as_ref()
     }
@@ -123,10 +158,11 @@ pub(crate) struct Proxy {
 
 impl Hash for Proxy {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Equal proxies have equal names; that some share theirs (a user name a session) is rare.
+        // Thousands of a provider's proxies differ in nothing but what their user name or password says.
         self.name.hash(state);
         if let Some(credentials) = &self.credentials {
             credentials.user.hash(state);
+            credentials.password.hash(state);
         }
     }
 }
@@ -178,5 +214,40 @@ impl Credentials {
             .expect("Base64 is visible ASCII");
         value.set_sensitive(true);
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_tells_apart_all_that_a_proxy_is() {
+        let texts = [
+            "direct",
+            "http://h:1",
+            "https://h:1",
+            "http://h:2",
+            "http://i:1",
+            "http://a@h:1",
+            "http://a:b@h:1",
+            "http://ab:@h:1",
+            "http://a:c@h:1",
+            "http://:ab@h:1",
+        ];
+        let marks: std::collections::BTreeSet<u64> = texts
+            .iter()
+            .map(|text| Egress::parse(text).unwrap().mark())
+            .collect();
+        assert_eq!(marks.len(), texts.len());
+        let [one, same] = ["h:1", "HTTP://h:1/"].map(|text| Egress::parse(text).unwrap());
+        assert_eq!(one.member(), same.member());
+    }
+
+    #[test]
+    fn a_mark_is_the_same_in_later_runs() {
+        // `printf '\4\0\0\0\0\0\0\0http\3\0\0\0\0\0\0\0h:1' | sha256sum`, the first eight bytes.
+        let mark = Egress::parse("http://h:1").unwrap().mark();
+        assert_eq!(format!("{:016x}", mark.swap_bytes()), "d1e7f70adf2ba5a5");
     }
 }

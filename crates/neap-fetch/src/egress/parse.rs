@@ -11,6 +11,10 @@ const SOCKS_PORT: u16 = 1080;
 /// Longest user name and password of SOCKS5 (RFC 1929, section 2).
 const MAX_SOCKS_BYTES: usize = 255;
 
+/// Longest text of a proxy, in bytes: far more than a name of 253 and two of SOCKS5's 255 bytes take when
+/// every byte of them is escaped.
+const MAX_BYTES: usize = 4096;
+
 /// A text is no proxy. The messages repeat no part of it that could be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
@@ -34,6 +38,11 @@ pub enum ProxyError {
          password write %40 for @, %3A for :, %2F for /, %23 for #, %3F for ? and %25 for %"
     )]
     Unreadable(&'static str),
+    /// It is longer than any proxy is.
+    #[error(
+        "the proxy is longer than {MAX_BYTES} bytes: write it as http://user:password@host:port"
+    )]
+    TooLong,
     /// Something stands behind the port.
     #[error("something follows the port of the proxy: write it as http://host:port")]
     Path,
@@ -50,6 +59,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Proxy>, ProxyError> {
     }
     if text == "direct" {
         return Ok(None);
+    }
+    if text.len() > MAX_BYTES {
+        return Err(ProxyError::TooLong);
     }
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (scheme_of(scheme)?, rest),
@@ -183,6 +195,7 @@ mod tests {
     #[test]
     fn what_is_no_proxy_is_refused_without_repeating_the_password() {
         let long = format!("socks5://u:{}@h:1", "hunter2".repeat(40));
+        let longer = format!("http://u:{}@h:1", "hunter2".repeat(600));
         for (text, part) in [
             ("", "is empty"),
             ("ftp://ann:hunter2@h:1", "ftp://"),
@@ -202,6 +215,7 @@ mod tests {
             ("http://a%3Ab:hunter2@h:1", "colon"),
             ("socks5://:hunter2@h:1", "user name is empty"),
             (&long, "255"),
+            (&longer, "longer than 4096 bytes"),
         ] {
             let error = parse(text)
                 .err()

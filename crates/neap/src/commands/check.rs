@@ -48,7 +48,7 @@ fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Fa
     if hosts.is_empty() {
         return Err(super::submit::nothing_to_ask(&file));
     }
-    if let Err(error) = neap_runner::check_headers(&file.job, |name| std::env::var(name).ok()) {
+    if let Err(error) = neap_runner::check_secrets(&file.job, |name| std::env::var(name).ok()) {
         say!("{}: a run would fail: {error}", file.path.display());
     }
     Ok(told(&file, input.rows(), seen.again, &hosts))

@@ -41,7 +41,7 @@ pub(crate) async fn crawl(
     let (Jobs::These(jobs) | Jobs::Once(jobs) | Jobs::All(jobs)) = jobs;
     let lookup = |name: &str| std::env::var(name).ok();
     for row in &jobs {
-        neap_runner::check_headers(&row.spec, lookup)?;
+        neap_runner::check_secrets(&row.spec, lookup)?;
     }
     let run_jobs = run_jobs(store, &jobs).await?;
     let run = if is_for_all {

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     match meant(job, overrides)? {
         Meant::File(file) => {
             // Before a new round takes the place of an unfinished one.
-            neap_runner::check_headers(&file.job, |name| std::env::var(name).ok())?;
+            neap_runner::check_secrets(&file.job, |name| std::env::var(name).ok())?;
             let store = created(&store_of(global, Some(&file))).await?;
             let lock = store.lock(now()).await?;
             let row = match take_in(global, &store, &file, fresh, true, &mut signals).await {
