@@ -8,6 +8,7 @@ mod commands;
 mod crawl;
 mod demo;
 mod disk;
+mod errors;
 mod gateways;
 mod input;
 mod jobs;

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use neap_core::{HostId, UnixMs};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::batch::{KEPT_CHANGES, Standing};
 use crate::lock::node;
-use crate::{Reader, Rows, StoreError, Value};
+use crate::story::{TRIED, tried};
+use crate::{Reader, Rows, StoreError, Tried, Value};
 
 /// Attempts, of all hosts, that are looked through for the last ones of one host: there is no index
 /// for them, since it would cost every crawl more than these few looks.
@@ -42,8 +43,13 @@ pub struct HostSummary {
     pub attempts: u64,
     /// Of these, attempts that brought a page, a redirect, or word that there is no such page.
     pub ok: u64,
-    /// Attempts that were answered 502.
+    /// Attempts that it answered with 502 itself, or something in front of it did that belongs to it.
     pub http_502: u64,
+    /// Attempts that a proxy answered with 502, to CONNECT or in its place.
+    pub proxy_502: u64,
+    /// Attempts that failed by a proxy's fault or for our credentials for it; no other counter but `attempts`
+    /// has them.
+    pub proxy_failures: u64,
     /// Attempts that were answered 503.
     pub http_503: u64,
     /// Attempts that were answered 429.
@@ -80,10 +86,12 @@ pub enum HostColumn {
     Done,
     /// Requests given up.
     Failed,
-    /// Share of attempts that went well; the lowest first.
+    /// Share of attempts that went well, of those that no proxy spoilt; the lowest first.
     OkShare,
-    /// Attempts that were answered 502.
+    /// Attempts that it answered with 502.
     Http502,
+    /// Attempts that a proxy answered with 502.
+    Proxy502,
     /// Attempts that were answered 503.
     Http503,
     /// Attempts that were answered 429.
@@ -102,7 +110,7 @@ pub enum HostColumn {
 
 impl HostColumn {
     /// Every column, in the order in which they are shown.
-    pub const ALL: [HostColumn; 15] = [
+    pub const ALL: [HostColumn; 16] = [
         HostColumn::Host,
         HostColumn::Limit,
         HostColumn::InFlight,
@@ -111,6 +119,7 @@ impl HostColumn {
         HostColumn::Failed,
         HostColumn::OkShare,
         HostColumn::Http502,
+        HostColumn::Proxy502,
         HostColumn::Http503,
         HostColumn::Http429,
         HostColumn::Timeouts,
@@ -131,6 +140,7 @@ impl HostColumn {
             HostColumn::Failed => "failed",
             HostColumn::OkShare => "ok_share",
             HostColumn::Http502 => "http_502",
+            HostColumn::Proxy502 => "proxy_502",
             HostColumn::Http503 => "http_503",
             HostColumn::Http429 => "http_429",
             HostColumn::Timeouts => "timeouts",
@@ -150,8 +160,11 @@ impl HostColumn {
             HostColumn::Rate => "h.requests_per_s DESC",
             HostColumn::Done => "h.done DESC",
             HostColumn::Failed => "h.failed DESC",
-            HostColumn::OkShare => "h.attempts = 0, 1.0 * h.ok / h.attempts",
+            HostColumn::OkShare => {
+                "h.attempts = h.proxy_failures, 1.0 * h.ok / (h.attempts - h.proxy_failures)"
+            }
             HostColumn::Http502 => "h.http_502 DESC",
+            HostColumn::Proxy502 => "h.proxy_502 DESC",
             HostColumn::Http503 => "h.http_503 DESC",
             HostColumn::Http429 => "h.http_429 DESC",
             HostColumn::Timeouts => "h.timeouts DESC",
@@ -178,7 +191,8 @@ const COLUMNS: &str = "h.host_id, h.name, h.limiter_ms, h.limiter_epoch, h.concu
     CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE state_name = 'paused') THEN
       (SELECT count(*) FROM requests r WHERE r.state = 0 AND r.host_id = h.host_id
        AND r.job_id IN (SELECT job_id FROM jobs WHERE state_name = 'paused')) ELSE 0 END
-      + coalesce(w.paused, 0)
+      + coalesce(w.paused, 0),
+    h.proxy_502, h.proxy_failures
     FROM hosts h LEFT JOIN (SELECT host_id, count(*) AS waiting,
         sum(job_id IN (SELECT job_id FROM jobs WHERE state_name = 'paused')) AS paused
       FROM requests INDEXED BY requests_waiting WHERE state = 4 GROUP BY host_id) w
@@ -245,8 +259,21 @@ pub struct BadSecond {
 pub struct CauseCount {
     /// Why they brought no page, in one word; `None` if they did.
     pub cause: Option<String>,
+    /// Whose doing that was, as far as it is known.
+    pub culprit: Culprit,
     /// How many.
     pub attempts: u64,
+}
+
+/// Whose doing a failure was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Culprit {
+    /// Whose fault, in one word; `None` for nobody's.
+    pub fault: Option<String>,
+    /// Who wrote the answer, in one word; `None` if nothing is known of that.
+    pub producer: Option<String>,
+    /// The status with which a proxy answered CONNECT, if that was none of success.
+    pub connect_status: Option<u16>,
 }
 
 impl Reader {
@@ -399,11 +426,12 @@ impl Reader {
         most: u32,
     ) -> Result<Vec<CauseCount>, StoreError> {
         let rows = sqlx::query(
-            "SELECT cause, count(*) FROM (
-                 SELECT cause FROM (SELECT host_id, cause, attempt_id FROM attempts
-                                    ORDER BY attempt_id DESC LIMIT ?3)
+            "SELECT cause, count(*), fault, producer, refused FROM (
+                 SELECT cause, fault, iif(cause IS NULL, NULL, producer) AS producer,
+                   CASE WHEN connect_status >= 300 THEN connect_status END AS refused
+                 FROM (SELECT * FROM attempts ORDER BY attempt_id DESC LIMIT ?3)
                  WHERE host_id = ?1 ORDER BY attempt_id DESC LIMIT ?2)
-             GROUP BY cause ORDER BY 2 DESC, 1",
+             GROUP BY cause, fault, producer, refused ORDER BY 2 DESC, 1, 3, 4, 5",
         )
         .bind(host.0)
         .bind(most)
@@ -414,8 +442,30 @@ impl Reader {
         let count = |row: &SqliteRow| CauseCount {
             cause: row.get(0),
             attempts: row.get::<i64, _>(1).unsigned_abs(),
+            culprit: Culprit {
+                fault: row.get(2),
+                producer: row.get(3),
+                connect_status: row.get(4),
+            },
         };
         Ok(rows.iter().map(count).collect())
+    }
+
+    /// The last attempt of a host that somebody is to blame for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn last_failure(&self, host: HostId) -> Result<Option<Tried>, StoreError> {
+        let sql = format!(
+            "SELECT {TRIED} WHERE a.attempt_id =
+               (SELECT max(attempt_id) FROM attempts WHERE host_id = ? AND fault IS NOT NULL)"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(host.0)
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::sql(self.path()))?;
+        Ok(row.as_ref().map(tried))
     }
 
     /// Whether a run works on the store.
@@ -513,5 +563,7 @@ fn summary(row: &[Value]) -> HostSummary {
         ready: count(27),
         waiting: count(28),
         paused: count(29),
+        proxy_502: count(30),
+        proxy_failures: count(31),
     }
 }

@@ -5,6 +5,7 @@
 //! Everything that is written is written in batches, so that another database can take SQLite's place.
 
 mod batch;
+mod blame;
 mod checkpoint;
 mod commit;
 mod discover;
@@ -21,6 +22,7 @@ mod open;
 mod outside;
 mod ownership;
 mod place;
+mod proxies;
 mod query;
 mod reader;
 mod recover;
@@ -39,19 +41,23 @@ pub use batch::{
     Lease, LimitChange, Link, MAX_ERROR_BYTES, Page, Position, ProxyStanding, Ready, ReadyHost,
     Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
 };
+pub use blame::{BlameBy, Blamed, Faults, Mostly};
 pub use error::StoreError;
 pub use export::{Draft, Replaces};
-pub use hosts::{BadSecond, CauseCount, HostColumn, HostRows, HostSummary, KeptChange, Liveness};
+pub use hosts::{
+    BadSecond, CauseCount, Culprit, HostColumn, HostRows, HostSummary, KeptChange, Liveness,
+};
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;
 pub use migrate::KNOWN_VERSION as STORE_VERSION;
 pub use open::{Access, OLDEST_SQLITE, Store};
 pub use outside::Chosen;
+pub use proxies::{ProxyCause, ProxyColumn, ProxyStands, ProxySummary};
 pub use query::{Rows, Value};
 pub use reader::Reader;
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};
 pub use segments::{Records, StoredBody, records};
-pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried};
+pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried, Verdict};
 pub use submit::{InputFile, InputRow, Intake, Submission, Submitted};
 pub use upkeep::{Check, Doomed, Emptied, Finding, GcRule, Part, PartKind, Removed};
 pub use writer::{Settings, Writer, WriterHandle};

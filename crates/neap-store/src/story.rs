@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use neap_core::{CanonicalUrl, HostId, JobId, RequestId, UnixMs};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
+use crate::batch::EgressName;
 use crate::open::read_key;
 use crate::{Reader, StoreError};
 
@@ -105,6 +106,25 @@ pub struct Tried {
     pub is_charged: bool,
     /// The wait after it.
     pub backoff: Option<Duration>,
+    /// The way that it took; `None` without pools of proxies.
+    pub egress: Option<EgressName>,
+    /// The status with which a proxy answered CONNECT.
+    pub connect_status: Option<u16>,
+    /// Who answered and on what evidence, if that was looked into.
+    pub verdict: Option<Verdict>,
+}
+
+/// What was found out about an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Who wrote the answer, in one word.
+    pub producer: String,
+    /// What it means, in one word.
+    pub diagnosis: String,
+    /// How sure the fault is, 0 to 1.
+    pub confidence: f64,
+    /// What it rests on, most telling first.
+    pub reasons: Vec<String>,
 }
 
 /// A link that was found and not asked for.
@@ -247,10 +267,9 @@ impl Reader {
     }
 
     async fn attempts(&self, request: RequestId) -> Result<Vec<Tried>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT number, started_ms, duration_us, status, cause, fault, error, is_charged,
-                 backoff_ms FROM attempts WHERE request_id = ? ORDER BY attempt_id DESC LIMIT ?",
-        )
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {TRIED} WHERE a.request_id = ? ORDER BY a.attempt_id DESC LIMIT ?"
+        )))
         .bind(request.0)
         .bind(MOST_ATTEMPTS)
         .fetch_all(self.pool())
@@ -309,7 +328,13 @@ fn story(row: &SqliteRow) -> Story {
     }
 }
 
-fn tried(row: &SqliteRow) -> Tried {
+/// What is told of an attempt.
+pub(crate) const TRIED: &str = "a.number, a.started_ms, a.duration_us, a.status, a.cause, a.fault, a.error,
+    a.is_charged, a.backoff_ms, x.pool, x.name, a.connect_status, a.producer, a.diagnosis, a.confidence, a.evidence
+    FROM attempts a LEFT JOIN proxies x ON x.proxy_id = a.proxy_id";
+
+/// What [`TRIED`] brings.
+pub(crate) fn tried(row: &SqliteRow) -> Tried {
     let micros = |us: i64| Duration::from_micros(us.unsigned_abs());
     let millis = |ms: i64| Duration::from_millis(ms.unsigned_abs());
     Tried {
@@ -322,5 +347,26 @@ fn tried(row: &SqliteRow) -> Tried {
         error: row.get(6),
         is_charged: row.get(7),
         backoff: row.get::<Option<i64>, _>(8).map(millis),
+        egress: egress(row),
+        connect_status: row.get(11),
+        verdict: verdict(row),
     }
+}
+
+fn egress(row: &SqliteRow) -> Option<EgressName> {
+    Some(EgressName {
+        pool: row.get::<Option<String>, _>(9)?.into(),
+        proxy: row.get::<Option<String>, _>(10)?.into(),
+    })
+}
+
+fn verdict(row: &SqliteRow) -> Option<Verdict> {
+    let reasons: Option<String> = row.get(15);
+    Some(Verdict {
+        producer: row.get::<Option<String>, _>(12)?,
+        diagnosis: row.get::<Option<String>, _>(13)?,
+        confidence: row.get::<Option<f64>, _>(14).unwrap_or_default(),
+        // The schema's CHECK leaves only JSON; what is no list of texts is none that was written here.
+        reasons: serde_json::from_str(reasons.as_deref().unwrap_or("[]")).unwrap_or_default(),
+    })
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use neap_store::HostColumn;
+use neap_core::attribution::Fault;
+use neap_store::{BlameBy, HostColumn, ProxyColumn};
 
 use crate::print::Format;
 
@@ -210,6 +211,28 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Show the proxies of jobs: limits, failures, which are left out and until when. Also while a run goes on.
+    Proxies {
+        /// A job file, or the name of a job in the store. Default: all jobs.
+        #[arg(value_name = "FILE|JOB")]
+        job: Option<String>,
+        /// The column that the proxies are sorted by; of most the largest value comes first.
+        #[arg(long, value_name = "COLUMN", default_value = "failures", value_parser = proxy_column())]
+        sort: ProxyColumn,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what failed in the newest rounds: whose fault it was, what it cost, and what is to be done.
+    Errors {
+        /// A job file, or the name of a job in the store. Default: all jobs.
+        #[arg(value_name = "FILE|JOB")]
+        job: Option<String>,
+        /// What the failures are grouped by.
+        #[arg(long, value_name = "WHAT", default_value = "cause", value_parser = blame_by())]
+        by: BlameBy,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Say what happened to a host, why its requests wait and until when.
     Why {
         /// A URL, a name, or a name and a port.
@@ -272,6 +295,9 @@ pub(crate) struct Failed {
     /// Which failed for this cause, such as `timeout_header` or `host_given_up`. Can be repeated.
     #[arg(long, value_name = "CAUSE")]
     pub(crate) cause: Vec<String>,
+    /// Of which the last attempt failed by the fault of this one. Can be repeated.
+    #[arg(long, value_name = "WHOSE", value_parser = faults())]
+    pub(crate) fault: Vec<String>,
     /// Of this host: a URL, a name, or a name and a port. Can be repeated.
     #[arg(long, value_name = "HOST")]
     pub(crate) host: Vec<String>,
@@ -332,10 +358,35 @@ pub(crate) struct Output {
 
 /// Reads the name of a column of `neap hosts`.
 fn host_column() -> impl TypedValueParser<Value = HostColumn> {
-    let names = HostColumn::ALL.map(HostColumn::as_str);
-    PossibleValuesParser::new(names).map(|name| {
-        let named = |column: &HostColumn| column.as_str() == name;
-        let found = HostColumn::ALL.into_iter().find(named);
+    one_of(&HostColumn::ALL, HostColumn::as_str)
+}
+
+/// Reads the name of a column of `neap proxies`.
+fn proxy_column() -> impl TypedValueParser<Value = ProxyColumn> {
+    one_of(&ProxyColumn::ALL, ProxyColumn::as_str)
+}
+
+/// Reads what `neap errors` groups by.
+fn blame_by() -> impl TypedValueParser<Value = BlameBy> {
+    one_of(&BlameBy::ALL, BlameBy::as_str)
+}
+
+/// Reads whose fault an attempt was: what is nobody's has no word in the store.
+fn faults() -> PossibleValuesParser {
+    let named = |fault: &&Fault| **fault != Fault::Nobody;
+    let words = Fault::ALL.iter().filter(named).map(|fault| fault.as_str());
+    PossibleValuesParser::new(words)
+}
+
+/// Reads one of these by its name.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = all.iter().map(move |one| name(*one));
+    PossibleValuesParser::new(names).map(move |text| {
+        let named = |one: &T| name(*one) == text;
+        let found = all.iter().copied().find(named);
         found.expect("no other name is taken")
     })
 }

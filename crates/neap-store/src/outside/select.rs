@@ -17,6 +17,8 @@ pub struct Chosen {
     pub statuses: Vec<u16>,
     /// Why it failed, one of these; only of failures.
     pub causes: Vec<String>,
+    /// Whose fault its last attempt was, in one of these words; only of failures.
+    pub faults: Vec<String>,
     /// The exact name of its host, one of these.
     pub hosts: Vec<String>,
     /// Its URL, one of these.
@@ -84,6 +86,7 @@ fn text(view: &str, chosen: &Chosen) -> (String, Vec<String>) {
     for (column, wanted) in [
         ("status", serde_json::json!(chosen.statuses)),
         ("cause", serde_json::json!(chosen.causes)),
+        ("fault", serde_json::json!(chosen.faults)),
         ("host", serde_json::json!(chosen.hosts)),
         ("url", serde_json::json!(chosen.urls)),
     ] {

@@ -3,9 +3,12 @@
 use neap_core::attribution::{Action, Attribution, Cause, Fault, Producer};
 use neap_core::classify::Outcome;
 use neap_core::{JobId, UnixMs};
-use neap_store::{Access, Command, EgressName, GcRule, ProxyStanding, Ready, Record, Store};
+use neap_store::{
+    Access, BlameBy, Blamed, Chosen, Command, Culprit, EgressName, Faults, GcRule, Mostly,
+    ProxyCause, ProxyColumn, ProxyStanding, ProxyStands, Reader, Ready, Record, Store,
+};
 
-use crate::support::{Crawl, NOW, crawl, done, failed, query, retry, submit};
+use crate::support::{Crawl, NOW, crawl, done, failed, query, redirect, retry, submit, url};
 
 pub(crate) fn attribution(producer: Producer, fault: Fault, cause: Cause) -> Attribution {
     Attribution {
@@ -363,7 +366,7 @@ async fn rounds_of_a_job_share_its_proxies_and_the_last_takes_them_along() {
     assert_eq!(query(&path, proxies).await, [["shop", "p:1", "2"]]);
     for (keep_rounds, left) in [(1, "1"), (0, "0")] {
         let store = Store::open(&path, Access::Existing).await.unwrap();
-        let reader = neap_store::Reader::open(&path).await.unwrap();
+        let reader = Reader::open(&path).await.unwrap();
         let rule = GcRule {
             keep_rounds,
             over_before: None,
@@ -375,5 +378,271 @@ async fn rounds_of_a_job_share_its_proxies_and_the_last_takes_them_along() {
         let check = reader.check(true).await.unwrap();
         assert_eq!(check.findings, []);
         assert_eq!(query(&path, "SELECT count(*) FROM proxies").await, [[left]]);
+    }
+}
+
+async fn reader(crawl: &Crawl) -> Reader {
+    Reader::open(&crawl.path()).await.unwrap()
+}
+
+#[tokio::test]
+async fn failures_are_grouped_by_whatever_is_asked_for() {
+    let (crawl, _) = one_of_each().await;
+    let reader = reader(&crawl).await;
+    let group = |key: &str, attempts, pages_lost, faults, mostly| Blamed {
+        key: key.to_owned(),
+        attempts,
+        pages_lost,
+        hosts: 1,
+        faults,
+        last: Some(NOW),
+        mostly,
+    };
+    let mostly = |fault: &str, cause: &str, diagnosis: Option<&str>| Mostly {
+        fault: fault.to_owned(),
+        cause: Some(cause.to_owned()),
+        diagnosis: diagnosis.map(str::to_owned),
+        has_proxy: true,
+        host: "http://a.example".to_owned(),
+    };
+    let none = Faults::default();
+    let gone = |key| {
+        group(
+            key,
+            1,
+            0,
+            Faults { host: 1, ..none },
+            mostly("host", "http_404", None),
+        )
+    };
+    let by_proxy = |key| {
+        let of_it = mostly("proxy", "proxy_refused", Some("gateway_error"));
+        group(key, 1, 1, Faults { proxy: 1, ..none }, of_it)
+    };
+    for (by, key, refused, missing) in [
+        (
+            BlameBy::Cause,
+            "http_502",
+            "proxy_refused (CONNECT 502)",
+            "http_404",
+        ),
+        (BlameBy::Status, "502", "CONNECT 502", "404"),
+    ] {
+        let found = reader.blame(None, by, 9).await.unwrap();
+        assert_eq!(found.len(), 3, "{found:#?}");
+        let both = Faults {
+            host: 1,
+            unknown: 1,
+            ..none
+        };
+        assert_eq!((found[0].key.as_str(), found[0].attempts), (key, 2));
+        assert_eq!((found[0].pages_lost, found[0].faults), (1, both));
+        assert_eq!(found[1], by_proxy(refused));
+        assert_eq!(found[2], gone(missing));
+    }
+    let found = reader.blame(Some("shop"), BlameBy::Proxy, 9).await.unwrap();
+    assert_eq!(
+        (found[0].key.as_str(), found[0].attempts),
+        ("rented/p:2", 3)
+    );
+    assert_eq!(found[1..], [by_proxy("rented/p:1")]);
+    let found = reader.blame(Some("shop"), BlameBy::Host, 9).await.unwrap();
+    assert_eq!(
+        (found[0].key.as_str(), found[0].attempts),
+        ("http://a.example", 4)
+    );
+    let all = Faults {
+        host: 2,
+        proxy: 1,
+        unknown: 1,
+        ..none
+    };
+    assert_eq!(
+        (found.len(), found[0].pages_lost, found[0].faults),
+        (1, 1, all)
+    );
+    assert_eq!(
+        reader.blame(None, BlameBy::Cause, 1).await.unwrap().len(),
+        1
+    );
+    assert_eq!(
+        reader
+            .blame(Some("other"), BlameBy::Cause, 9)
+            .await
+            .unwrap(),
+        []
+    );
+}
+
+#[tokio::test]
+async fn pages_that_nobody_asked_for_are_lost_as_well_and_older_rounds_are_not_told() {
+    let urls = [
+        "http://a.example/1",
+        "http://a.example/2",
+        "http://b.example/1",
+    ];
+    let (mut crawl, job) = crawl(&urls).await;
+    let rows = crawl.ready(job).await;
+    crawl.fetch(retry(&rows[0], 100, true)).await;
+    let too_many = redirect(
+        &rows[2],
+        "http://b.example/2",
+        neap_store::RedirectVerdict::TooMany,
+    );
+    crawl.fetch(too_many).await;
+    let (host, jobs) = (rows[0].host, vec![job]);
+    let cause = "host_given_up".to_owned();
+    crawl.send(Command::FailHost { host, jobs, cause }).await;
+    crawl.answer().await;
+    let told = async |reader: &Reader| {
+        let groups = reader.blame(None, BlameBy::Cause, 9).await.unwrap();
+        let told = |group: Blamed| {
+            let Blamed {
+                key,
+                attempts,
+                pages_lost,
+                faults,
+                ..
+            } = group;
+            (key, attempts, pages_lost, faults.host, group.mostly.fault)
+        };
+        groups.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let reader = reader(&crawl).await;
+    let line = |cause: &str, attempts| (cause.to_owned(), attempts, 1, 1, "host".to_owned());
+    assert_eq!(
+        told(&reader).await,
+        [
+            line("http_502", 1),
+            line("too_many_redirects", 1),
+            line("host_given_up", 0)
+        ]
+    );
+    crawl.send(Command::FinishJob { job }).await;
+    crawl.answer().await;
+    submit(&crawl.store, "shop", &["http://a.example/1"]).await;
+    assert_eq!(told(&reader).await, []);
+}
+
+#[tokio::test]
+async fn proxies_tell_what_they_failed_for_and_how_they_stand() {
+    let (mut crawl, job) = one_of_each().await;
+    let until = UnixMs(NOW.0 + 60_000);
+    let why = "failed several times itself";
+    let left_out = ProxyStanding {
+        left_out: Some((until, why)),
+        ..standing(job, "p:1")
+    };
+    crawl.send(Command::Proxies(vec![left_out])).await;
+    crawl.send(Command::LoadHost(neap_core::HostId(1))).await;
+    crawl.answer().await;
+    let reader = reader(&crawl).await;
+    let found = reader
+        .proxies(Some("shop"), ProxyColumn::Failures)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 2);
+    let (one, two) = (&found[0], &found[1]);
+    assert_eq!(
+        (&one.name, one.job.as_str()),
+        (&egress("rented", "p:1"), "shop")
+    );
+    assert_eq!((one.attempts, one.ok, one.failures), (2, 1, 1));
+    let refused = ProxyCause {
+        cause: "proxy_refused".to_owned(),
+        connect_status: Some(502),
+        attempts: 1,
+    };
+    assert_eq!(one.causes, [refused]);
+    let stands = ProxyStands {
+        limit: 4.5,
+        in_flight: 3,
+        left_out: Some((until, why.to_owned())),
+        is_stopped: false,
+        is_listed: true,
+    };
+    assert_eq!(one.stands, Some((stands, 1, NOW)));
+    // Of one attempt through the other nobody knows whose fault it was.
+    assert_eq!((two.attempts, two.ok, two.failures), (3, 2, 0));
+    assert_eq!((&two.causes[..], &two.stands), (&[][..], &None));
+    for by in ProxyColumn::ALL {
+        assert_eq!(reader.proxies(None, by).await.unwrap().len(), 2, "{by:?}");
+    }
+    let by_share = reader.proxies(None, ProxyColumn::OkShare).await.unwrap();
+    assert_eq!(by_share[0].name, egress("rented", "p:1"));
+    assert_eq!(
+        reader
+            .proxies(Some("other"), ProxyColumn::Job)
+            .await
+            .unwrap(),
+        []
+    );
+}
+
+#[tokio::test]
+async fn a_story_and_its_host_name_who_answered() {
+    let (crawl, _) = one_of_each().await;
+    let reader = reader(&crawl).await;
+    let stories = reader.stories(&url("http://a.example/3")).await.unwrap();
+    let [refused, hosts, nobodys] = &stories[0].attempts[..] else {
+        panic!("{stories:#?}");
+    };
+    assert_eq!(refused.egress, Some(egress("rented", "p:1")));
+    assert_eq!((refused.connect_status, refused.status), (Some(502), None));
+    let verdict = refused.verdict.as_ref().unwrap();
+    assert_eq!(verdict.producer, "forward_proxy");
+    assert_eq!(
+        (verdict.diagnosis.as_str(), verdict.confidence),
+        ("gateway_error", 0.85)
+    );
+    assert_eq!(verdict.reasons[1], "HTTP 502 \"Bad\\");
+    assert_eq!(hosts.verdict.as_ref().unwrap().producer, "origin_gateway");
+    let host = reader.host("http://a.example").await.unwrap().unwrap();
+    assert_eq!(
+        reader.last_failure(host.host).await.unwrap().as_ref(),
+        Some(nobodys)
+    );
+    assert_eq!(
+        (host.http_502, host.proxy_502, host.proxy_failures),
+        (2, 1, 1)
+    );
+    let causes = reader.last_causes(host.host, 9).await.unwrap();
+    let culprits: Vec<_> = causes
+        .iter()
+        .filter(|count| count.cause.as_deref() == Some("proxy_refused"))
+        .map(|count| &count.culprit)
+        .collect();
+    let by_proxy = Culprit {
+        fault: Some("proxy".to_owned()),
+        producer: Some("forward_proxy".to_owned()),
+        connect_status: Some(502),
+    };
+    assert_eq!(culprits, [&by_proxy]);
+}
+
+#[tokio::test]
+async fn what_failed_is_chosen_by_whose_fault_it_was() {
+    let (mut crawl, job) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
+    let rows = crawl.ready(job).await;
+    let verdict = attribution(Producer::ForwardProxy, Fault::Proxy, Cause::ProxyBroken);
+    crawl
+        .fetch(by("p:1", Some(verdict), failed(&rows[0])))
+        .await;
+    crawl.fetch(failed(&rows[1])).await;
+    let job = crawl.store.job(job).await.unwrap();
+    let reader = reader(&crawl).await;
+    for (faults, expected) in [
+        (vec!["proxy"], vec![rows[0].request]),
+        (vec!["host"], vec![rows[1].request]),
+        (vec!["unknown"], vec![]),
+    ] {
+        let chosen = Chosen {
+            faults: faults.into_iter().map(str::to_owned).collect(),
+            ..Chosen::default()
+        };
+        assert_eq!(
+            reader.failed_requests(&job, &chosen).await.unwrap(),
+            expected
+        );
     }
 }

@@ -219,6 +219,7 @@ async fn hosts_come_in_every_order_that_is_asked_for() {
             | HostColumn::InFlight
             | HostColumn::Rate
             | HostColumn::Done
+            | HostColumn::Proxy502
             | HostColumn::Http503
             | HostColumn::Http429
             | HostColumn::Timeouts

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use neap_store::{Draft, Reader, Replaces};
 
-use super::place::{Meant, meant, reader_at, store_of};
+use super::place::{of_job, reader_at, store_of};
 use super::tables::write_rows;
 use crate::cli::{Export, Exported, Global};
 use crate::exit::{self, Exit};
@@ -31,7 +31,7 @@ pub(crate) async fn export(global: &Global, export: &Export) -> Result<Exit, Fai
     };
     check_options(export)?;
     let mut signals = Signals::listen()?;
-    let (reader, job) = source(global, export).await?;
+    let (reader, job) = of_job(global, export.job.as_deref()).await?;
     let (what, written) = match &export.to {
         None => {
             let place = Place::stdout(export.raw);
@@ -158,30 +158,6 @@ fn check_options(export: &Export) -> Result<(), Failure> {
     }
 }
 
-/// The store, and the name of the job if one was named.
-async fn source(global: &Global, export: &Export) -> Result<(Reader, Option<String>), Failure> {
-    let (path, name) = match export
-        .job
-        .as_deref()
-        .map(|text| meant(text, &[]))
-        .transpose()?
-    {
-        Some(Meant::File(file)) => (store_of(global, Some(&file)), Some(file.job.name)),
-        Some(Meant::Name(name)) => (store_of(global, None), Some(name)),
-        None => (store_of(global, None), None),
-    };
-    let reader = reader_at(&path).await?;
-    if let Some(name) = &name
-        && !reader.jobs().await?.iter().any(|job| job.name == *name)
-    {
-        return Err(Failure::usage(
-            format!("there is no job `{name}` in {}", path.display()),
-            "`neap status` lists all jobs",
-        ));
-    }
-    Ok((reader, name))
-}
-
 /// The statement whose rows are exported; none for an index.
 fn sql(export: &Export, job: Option<&str>) -> Option<String> {
     let from = match export.what? {
@@ -215,8 +191,8 @@ const ATTEMPTS: &str = "(SELECT j.name AS job, j.round, r.url, h.name AS host, a
      strftime('%Y-%m-%dT%H:%M:%fZ', a.started_ms / 1000.0, 'unixepoch') AS started_at,
      a.dns_us, a.connect_us, a.first_byte_us, a.duration_us, a.status, a.outcome_name AS outcome,
      a.cause, a.fault, a.error, a.is_charged, a.backoff_ms, a.body_bytes, a.host_limit, a.in_flight,
-     a.epoch AS run
-   FROM attempts a JOIN requests r ON r.request_id = a.request_id
+     a.epoch AS run, a.producer, a.diagnosis, a.confidence, a.evidence, x.pool, x.name AS proxy, a.connect_status
+   FROM attempts a LEFT JOIN proxies x ON x.proxy_id = a.proxy_id JOIN requests r ON r.request_id = a.request_id
    JOIN jobs j ON j.job_id = r.job_id JOIN hosts h ON h.host_id = a.host_id)";
 
 /// Copies the whole store, bodies excepted.

@@ -7,7 +7,7 @@ use neap_core::UnixMs;
 use neap_store::{Draft, HostColumn, HostSummary, KeptChange, Reader, Replaces, rfc3339};
 
 use super::place::reader;
-use super::tables::print_rows;
+use super::tables::{print_rows, rounded};
 use super::which;
 use crate::cli::Global;
 use crate::exit::{self, Exit};
@@ -73,9 +73,12 @@ fn value(host: &HostSummary, column: HostColumn, now: &Now) -> Value {
         HostColumn::Rate => rounded(tell::rate(host, now), 10.0),
         HostColumn::Done => count(host.done),
         HostColumn::Failed => count(host.failed),
-        HostColumn::OkShare if host.attempts == 0 => Value::Null,
-        HostColumn::OkShare => rounded(host.ok as f64 / host.attempts as f64, 1e4),
+        HostColumn::OkShare => match host.attempts.saturating_sub(host.proxy_failures) {
+            0 => Value::Null,
+            attempts => rounded(host.ok as f64 / attempts as f64, 1e4),
+        },
         HostColumn::Http502 => count(host.http_502),
+        HostColumn::Proxy502 => count(host.proxy_502),
         HostColumn::Http503 => count(host.http_503),
         HostColumn::Http429 => count(host.http_429),
         HostColumn::Timeouts => count(host.timeouts),
@@ -90,10 +93,6 @@ fn value(host: &HostSummary, column: HostColumn, now: &Now) -> Value {
         HostColumn::Waiting => count(host.waiting),
         HostColumn::State => Value::Text(tell::state(host, now)),
     }
-}
-
-fn rounded(number: f64, parts: f64) -> Value {
-    Value::Real((number * parts).round() / parts)
 }
 
 /// Prints how the limit of one host went, and draws it if there is a file to draw into.

@@ -7,6 +7,7 @@ mod classify;
 mod crawl;
 mod db;
 mod demo;
+mod errors;
 mod explain;
 mod export;
 mod gc;
@@ -14,6 +15,7 @@ mod help;
 mod hosts;
 mod pause;
 mod place;
+mod proxies;
 mod resume;
 mod retry;
 mod run;
@@ -73,6 +75,12 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
             Some(host) => hosts::history(&global, &host, svg.as_deref(), output.format).await,
             None => hosts::hosts(&global, sort, output.format).await,
         },
+        Command::Proxies { job, sort, output } => {
+            proxies::proxies(&global, job.as_deref(), sort, output.format).await
+        }
+        Command::Errors { job, by, output } => {
+            errors::errors(&global, job.as_deref(), by, output.format).await
+        }
         Command::Why { host } => why::why(&global, &host).await,
         Command::Explain { url } => explain::explain(&global, &url).await,
         Command::Classify { without } => classify::classify(without.as_deref()),

@@ -70,6 +70,32 @@ pub(crate) async fn reader(global: &Global) -> Result<Reader, Failure> {
     reader_at(&store_of(global, None)).await
 }
 
+/// Opens the store that a job is in, to read, and says what the job is called; or the usual store, if no job
+/// is named.
+///
+/// # Errors
+/// There is no store, it cannot be used, or there is no such job in it.
+pub(crate) async fn of_job(
+    global: &Global,
+    job: Option<&str>,
+) -> Result<(Reader, Option<String>), Failure> {
+    let (path, name) = match job.map(|text| meant(text, &[])).transpose()? {
+        Some(Meant::File(file)) => (store_of(global, Some(&file)), Some(file.job.name)),
+        Some(Meant::Name(name)) => (store_of(global, None), Some(name)),
+        None => (store_of(global, None), None),
+    };
+    let reader = reader_at(&path).await?;
+    if let Some(name) = &name
+        && !reader.jobs().await?.iter().any(|job| job.name == *name)
+    {
+        return Err(Failure::usage(
+            format!("there is no job `{name}` in {}", path.display()),
+            "`neap status` lists all jobs",
+        ));
+    }
+    Ok((reader, name))
+}
+
 /// Opens the store at a path, to read.
 ///
 /// # Errors

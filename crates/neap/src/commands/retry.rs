@@ -42,6 +42,7 @@ pub(crate) async fn retry(global: &Global, job: &str, failed: &Failed) -> Result
     let chosen = Chosen {
         statuses: failed.status.clone(),
         causes: failed.cause.clone(),
+        faults: failed.fault.clone(),
         hosts: which::hosts(&reader, &failed.host).await?,
         urls: Vec::new(),
         condition: failed.condition.clone(),

@@ -105,6 +105,11 @@ fn ended(error: std::io::Error, written: u64) -> Result<u64, Failure> {
     Ok(written)
 }
 
+/// A number to so many parts of one.
+pub(super) fn rounded(number: f64, parts: f64) -> Value {
+    Value::Real((number * parts).round() / parts)
+}
+
 fn value(value: neap_store::Value) -> Value {
     match value {
         neap_store::Value::Null => Value::Null,

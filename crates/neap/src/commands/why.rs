@@ -26,6 +26,7 @@ pub(crate) async fn why(global: &Global, text: &str) -> Result<Exit, Failure> {
         sharing: sharing(&reader, &host).await?,
         changes: reader.limit_changes(host.limit_host()).await?,
         causes: reader.last_causes(host.host, LAST_ATTEMPTS).await?,
+        last_failure: reader.last_failure(host.host).await?,
         host,
     };
     let now = now(&reader).await?;

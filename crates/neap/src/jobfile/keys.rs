@@ -65,6 +65,12 @@ pub(super) fn find(section: &str, key: &str) -> Option<&'static str> {
         .find(|known| split(known) == (section, key))
 }
 
+/// Whether there is a key with this whole name.
+#[cfg(test)]
+pub(crate) fn is_key(name: &str) -> bool {
+    KEYS.contains(&name)
+}
+
 /// Section and name of one of [`KEYS`].
 pub(super) fn split(key: &str) -> (&str, &str) {
     key.split_once('.').unwrap_or(("", key))

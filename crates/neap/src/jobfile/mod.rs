@@ -23,6 +23,8 @@ use neap_core::job::Job;
 
 pub(crate) use self::compare::{at_most_text, compare};
 pub(crate) use self::input::{InputRows, Known};
+#[cfg(test)]
+pub(crate) use self::keys::is_key;
 pub(crate) use self::problem::JobFileError;
 
 use self::fields::{Fields, Override};

@@ -1,6 +1,7 @@
 //! What do the words mean that stand in `cause`, `fault` and `skip_reason`?
 
 use hyper::StatusCode;
+use neap_store::Faults;
 
 use crate::print::escape::for_terminal;
 
@@ -78,8 +79,52 @@ pub(super) fn fault(word: &str) -> String {
     }
 }
 
+/// Who wrote an answer, as a clause; `None` if nobody did or that is not known.
+pub(super) fn producer(word: &str) -> Option<&'static str> {
+    match word {
+        "origin_app" => Some("the site itself answered"),
+        "origin_gateway" => Some("a gateway of the site answered"),
+        "edge" => Some("the site's CDN answered"),
+        "forward_proxy" => Some("the proxy answered"),
+        "unknown" => Some("it cannot be told who answered"),
+        _ => None,
+    }
+}
+
+/// Whose fault failures are, by share: `host 62 %, proxy 38 %`.
+pub(crate) fn faults(faults: &Faults) -> String {
+    let parts = [
+        ("host", faults.host),
+        ("proxy", faults.proxy),
+        ("our own", faults.own),
+        ("nobody", faults.nobody),
+        ("unknown", faults.unknown),
+    ];
+    let total: u64 = parts.iter().map(|(_, attempts)| attempts).sum();
+    let share = |attempts: u64| match 100.0 * attempts as f64 / total as f64 {
+        share if share < 1.0 => "< 1".to_owned(),
+        share if share > 99.0 && attempts < total => "> 99".to_owned(),
+        share => format!("{share:.0}"),
+    };
+    let mut parts: Vec<_> = parts
+        .into_iter()
+        .filter(|(_, attempts)| *attempts > 0)
+        .collect();
+    parts.sort_by_key(|(_, attempts)| std::cmp::Reverse(*attempts));
+    match &parts[..] {
+        [(whose, _)] => (*whose).to_owned(),
+        parts => {
+            let told = parts
+                .iter()
+                .map(|(whose, attempts)| format!("{whose} {} %", share(*attempts)));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use neap_core::attribution::Producer;
     use neap_core::exchange::{FailureKind as K, Stage};
 
     use super::*;
@@ -89,6 +134,44 @@ mod tests {
         assert_eq!(cause("http_502"), "answered 502 (Bad Gateway)");
         assert_eq!(cause("http_523"), "answered 523");
         assert_eq!(cause("http_\u{1b}"), "answered \\u{1b}");
+    }
+
+    #[test]
+    fn whoever_answers_is_named() {
+        for word in Producer::ALL {
+            assert_eq!(
+                producer(word.as_str()).is_none(),
+                *word == Producer::Nobody,
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn shares_of_faults_are_told_the_largest_first() {
+        let none = Faults::default();
+        for (given, told) in [
+            (Faults { host: 7, ..none }, "host"),
+            (
+                Faults {
+                    host: 3,
+                    proxy: 5,
+                    ..none
+                },
+                "proxy 62 %, host 38 %",
+            ),
+            (
+                Faults {
+                    own: 1,
+                    unknown: 999,
+                    ..none
+                },
+                "unknown > 99 %, our own < 1 %",
+            ),
+            (none, ""),
+        ] {
+            assert_eq!(faults(&given), told);
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use neap_core::UnixMs;
-use neap_store::{CauseCount, HostSummary, KeptChange, Standing};
+use neap_store::{CauseCount, HostSummary, KeptChange, Standing, Tried};
 
-use super::causes::cause;
+use super::attempt::{last_failure, seen};
+use super::causes::{fault, producer};
 use super::time::{ahead, at, span};
 use super::{Now, limit};
 use crate::print::escape::for_terminal;
@@ -108,6 +109,8 @@ pub(crate) struct HostStory {
     pub(crate) changes: Vec<KeptChange>,
     /// How its last attempts ended.
     pub(crate) causes: Vec<CauseCount>,
+    /// Its last attempt that somebody is to blame for.
+    pub(crate) last_failure: Option<Tried>,
 }
 
 /// What happened to a host, why its requests wait and until when.
@@ -121,6 +124,13 @@ pub(crate) fn why(story: &HostStory, now: &Now) -> Vec<String> {
     told.extend(paused(host, &story.paused));
     told.extend(robots(host, now));
     told.extend(last_attempts(&story.causes));
+    told.extend(spoilt(host));
+    told.extend(
+        story
+            .last_failure
+            .iter()
+            .flat_map(|tried| last_failure(tried, now)),
+    );
     told.extend(changes(&story.changes, now));
     told
 }
@@ -294,11 +304,46 @@ fn last_attempts(causes: &[CauseCount]) -> Option<String> {
         .iter()
         .map(|count| match &count.cause {
             None => format!("{} went well", share(count.attempts)),
-            Some(word) => format!("{}: {}", share(count.attempts), cause(word)),
+            Some(word) => format!("{}: {}", share(count.attempts), ended(word, count)),
         })
         .collect();
     let attempts = number(total, "attempt");
     Some(format!("  Of its last {attempts}: {}.", told.join("; ")))
+}
+
+/// Why attempts brought no page, who answered them and whose fault that was.
+fn ended(word: &str, count: &CauseCount) -> String {
+    let culprit = &count.culprit;
+    let mut clauses = vec![seen(word, culprit.connect_status)];
+    if let Some(word) = &culprit.fault {
+        let who = culprit.producer.as_deref().and_then(producer);
+        clauses.extend(who.map(str::to_owned));
+        clauses.push(fault(word));
+    }
+    clauses.join(", ")
+}
+
+/// What proxies did to it.
+fn spoilt(host: &HostSummary) -> Option<String> {
+    let answered = match host.proxy_502 {
+        0 => String::new(),
+        answers => format!("; {} answered 502 by a proxy", are(answers)),
+    };
+    let spoilt = host.proxy_failures;
+    (spoilt + host.proxy_502 > 0).then(|| {
+        format!(
+            "  Through proxies, {} of its {} failed by their fault{answered}: `neap proxies` shows them.",
+            grouped(spoilt),
+            number(host.attempts, "attempt"),
+        )
+    })
+}
+
+fn are(attempts: u64) -> String {
+    match attempts {
+        1 => "1 was".to_owned(),
+        attempts => format!("{} were", grouped(attempts)),
+    }
 }
 
 fn changes(changes: &[KeptChange], now: &Now) -> Vec<String> {
@@ -323,7 +368,7 @@ fn changes(changes: &[KeptChange], now: &Now) -> Vec<String> {
 #[cfg(test)]
 pub(super) mod tests {
     use neap_core::HostId;
-    use neap_store::Liveness;
+    use neap_store::{Culprit, Liveness};
 
     use super::*;
 
@@ -360,6 +405,8 @@ pub(super) mod tests {
             attempts: 40,
             ok: 20,
             http_502: 19,
+            proxy_502: 0,
+            proxy_failures: 0,
             http_503: 0,
             http_429: 0,
             timeouts: 0,
@@ -513,13 +560,20 @@ pub(super) mod tests {
             causes: vec![
                 CauseCount {
                     cause: None,
+                    culprit: Culprit::default(),
                     attempts: 20,
                 },
                 CauseCount {
                     cause: Some("http_502".to_owned()),
+                    culprit: Culprit {
+                        fault: Some("host".to_owned()),
+                        producer: Some("origin_gateway".to_owned()),
+                        connect_status: None,
+                    },
                     attempts: 20,
                 },
             ],
+            last_failure: None,
         };
         assert_eq!(
             why(&story, &now(true)).join("\n"),
@@ -528,7 +582,7 @@ http://a.example
   It may have 4.2 requests in flight and has 3, 12.0 a second of late.
   It has done nothing but fail since 11:56:50Z (3 min 10 s ago), so it is only probed, one request at a time; the next probe goes in 3.0 s, and its other requests wait until it answers.
   Requests: 20 done, 1 failed, 897 ready, 4 waiting for the end of their own backoff, 3 in flight.
-  Of its last 40 attempts: 20 (50.0 %) went well; 20 (50.0 %): answered 502 (Bad Gateway).
+  Of its last 40 attempts: 20 (50.0 %) went well; 20 (50.0 %): answered 502 (Bad Gateway), a gateway of the site answered, the host's fault.
   Its limit changed last, the newest first:
     11:56:40Z  8 -> 4.2  overload"
         );
@@ -540,6 +594,14 @@ http://a.example
                 "Of these, 4 are not asked for while the job shop rests: `neap continue shop` lets it go on."
             ),
             "{paused}"
+        );
+        (story.host.proxy_failures, story.host.proxy_502) = (12, 1);
+        let spoilt = why(&story, &now(true)).join("\n");
+        assert!(
+            spoilt.contains(
+                "Through proxies, 12 of its 40 attempts failed by their fault; 1 was answered 502 by a proxy"
+            ),
+            "{spoilt}"
         );
         let over = why(&story, &now(false)).join("\n");
         assert!(over.contains("It could have 4.2 requests"), "{over}");

@@ -1,13 +1,20 @@
 //! How is what happened said in plain sentences?
 
+mod advice;
+mod attempt;
 mod causes;
 mod host;
+mod proxy;
 mod request;
 mod time;
 
-pub(crate) use causes::is_cause;
+pub(crate) use advice::advice;
+pub(crate) use causes::{faults, is_cause};
 pub(crate) use host::{HostStory, MOST_SHARING, in_flight, rate, shares, state, title, why};
+pub(crate) use proxy::{failed_for, proxy_in_flight, proxy_state};
 pub(crate) use request::{RequestStory, explain, explain_skipped};
+
+pub(crate) use time::at as moment;
 
 use neap_core::UnixMs;
 use neap_store::Liveness;

@@ -4,9 +4,10 @@ use neap_core::CanonicalUrl;
 use neap_core::scope::{Pattern, ScopeKind};
 use neap_parse::Robots;
 use neap_parse::robots::product_token;
-use neap_store::{HostSummary, JobRow, JobState, Meanwhile, SkippedLink, Story, Tried};
+use neap_store::{HostSummary, JobRow, JobState, Meanwhile, SkippedLink, Story};
 
-use super::causes::{cause, fault};
+use super::attempt::attempt;
+use super::causes::cause;
 use super::host::{in_flight, own_state, waits};
 use super::time::{ahead, at, span};
 use super::{Now, limit};
@@ -36,7 +37,7 @@ pub(crate) fn explain(request: &RequestStory, now: &Now) -> Vec<String> {
     let story = &request.story;
     let mut told = vec![for_terminal(&story.url).into_owned()];
     told.push(format!("  {}", origin(story)));
-    told.extend(story.attempts.iter().map(|tried| attempt(tried, now)));
+    told.extend(story.attempts.iter().flat_map(|tried| attempt(tried, now)));
     told.extend(meanwhile(request, now));
     for hop in &story.chain {
         let status = match hop.status {
@@ -70,30 +71,6 @@ fn origin(story: &Story) -> String {
         ),
         None => format!("{job}: a URL of its input."),
     }
-}
-
-fn attempt(tried: &Tried, now: &Now) -> String {
-    let mut clauses = vec![match (&tried.cause, tried.status) {
-        (Some(word), _) => cause(word),
-        (None, Some(status)) => cause(&format!("http_{status}")),
-        (None, None) => "no answer".to_owned(),
-    }];
-    if let Some(took) = tried.took {
-        clauses[0].push_str(&format!(" after {}", span(took)));
-    }
-    clauses.extend(tried.error.as_deref().map(|error| {
-        let error = for_terminal(error);
-        format!("\"{error}\"")
-    }));
-    clauses.extend(tried.fault.as_deref().map(fault));
-    if tried.cause.is_some() && !tried.is_charged {
-        clauses.push("not charged to the page".to_owned());
-    }
-    if let Some(backoff) = tried.backoff {
-        clauses.push(format!("to be asked again after {}", span(backoff)));
-    }
-    let (number, started) = (tried.number, at(tried.at, now.at));
-    format!("  Attempt {number} at {started}: {}.", clauses.join("; "))
 }
 
 /// What the request is now, and what it waits for.
@@ -337,7 +314,7 @@ mod tests {
     use std::time::Duration;
 
     use neap_core::{HostId, JobId, RequestId, UnixMs};
-    use neap_store::{Counts, Hop, Standing};
+    use neap_store::{Counts, Hop, Standing, Tried};
 
     use super::super::host::tests::{NOON, after_noon, host, now, probed};
     use super::*;
@@ -417,6 +394,9 @@ mod tests {
             error: None,
             is_charged: false,
             backoff: Some(Duration::from_secs(6)),
+            egress: None,
+            connect_status: None,
+            verdict: None,
         }];
         assert_eq!(
             told(story, probed(), true),
@@ -570,6 +550,9 @@ http://a.example/p/1
             error: Some("\u{1b}[2J".to_owned()),
             is_charged: true,
             backoff: None,
+            egress: None,
+            connect_status: None,
+            verdict: None,
         }];
         let told = told(story, steady(), false);
         assert!(told.contains("\"\\u{1b}[2J\""), "{told}");

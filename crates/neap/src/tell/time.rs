@@ -7,7 +7,7 @@ use std::time::Duration;
 use neap_core::UnixMs;
 
 /// A moment: `12:03:10Z`, or `2026-11-22 12:03:10Z` if it is of another day than `now`.
-pub(super) fn at(moment: UnixMs, now: UnixMs) -> String {
+pub(crate) fn at(moment: UnixMs, now: UnixMs) -> String {
     let text = neap_store::rfc3339(moment);
     let today = neap_store::rfc3339(now);
     let (Some((day, rest)), Some((this_day, _))) = (text.split_once('T'), today.split_once('T'))
