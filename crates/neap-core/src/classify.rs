@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 pub use crate::attribution::Fault;
+use crate::egress::Charge;
 use crate::exchange::{Exchange, FailureKind, Stage};
 use crate::limiter::{Signal, SignalKind};
 
@@ -99,6 +100,12 @@ pub struct Judgement {
     pub fault: Fault,
     /// What the limiter learns from it.
     pub signal: Signal,
+    /// Who is charged for a failure, where several could be; `Nobody` where only the host could, or there was none.
+    pub charge: Charge,
+    /// Whether another way may bring what this one did not, so that the request is asked again whatever the status.
+    pub goes_elsewhere: bool,
+    /// Asking the same again is useless for so long.
+    pub not_before: Option<Duration>,
 }
 
 /// Why an attempt brought no page.
@@ -145,6 +152,9 @@ pub fn classify(exchange: &Exchange, retry_after: Option<Duration>, is_retry: bo
         cause,
         fault,
         signal,
+        charge: Charge::Nobody,
+        goes_elsewhere: false,
+        not_before: None,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod attribution;
 pub mod backoff;
 pub mod canonical;
+pub mod charge;
 pub mod classify;
 pub mod egress;
 pub mod exchange;

@@ -10,6 +10,7 @@ use rand::RngCore;
 
 use crate::backoff::backoff;
 use crate::classify::{Judgement, Outcome};
+use crate::egress::Charge;
 use crate::exchange::Exchange;
 use crate::job::Retry;
 use crate::scope::SkipReason;
@@ -18,6 +19,10 @@ use crate::scope::SkipReason;
 /// last pages always fail never ends (simulated: it ran into its stop at 500,001 requests). 20 lets a
 /// page be the probe of a host through an hour of outage.
 pub const MAX_DEFERRALS: u32 = 20;
+
+/// So often a request goes by another way at once when its way failed and not the host; then it waits as after
+/// other failures, since the next way may be as bad.
+const AT_ONCE: u32 = 3;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +71,7 @@ pub fn decide(
         | Outcome::Refused
         | Outcome::RateLimited
         | Outcome::Overload
-        | Outcome::ServerError => retry.statuses.contains(&status),
+        | Outcome::ServerError => judgement.goes_elsewhere || retry.statuses.contains(&status),
     };
     if !is_retried {
         let is_answer = matches!(judgement.outcome, Outcome::Gone | Outcome::ClientError);
@@ -77,15 +82,27 @@ pub fn decide(
         };
     }
     let speaks_of_host = judgement.signal.kind.is_load_failure();
-    let is_free = (speaks_of_host && host_is_failing) || judgement.outcome == Outcome::Internal;
+    let is_others = match judgement.charge {
+        Charge::Proxy | Charge::Credentials | Charge::Unknown => true,
+        Charge::Host | Charge::Nobody => false,
+    };
+    let is_free = (speaks_of_host && host_is_failing)
+        || is_others
+        || judgement.outcome == Outcome::Internal;
     let is_charged = !is_free || history.deferrals >= MAX_DEFERRALS;
     let charged = history.charged + u32::from(is_charged);
     if charged >= retry.attempts {
         return Verdict::Failed;
     }
     let retry_after = judgement.signal.retry_after;
+    let after = match history.deferrals.checked_sub(AT_ONCE) {
+        None if is_others => Duration::ZERO,
+        Some(more) if is_others => backoff(retry, charged.max(more + 1), retry_after, dice),
+        Some(_) | None => backoff(retry, charged.max(1), retry_after, dice),
+    };
+    let useless_until = judgement.not_before.unwrap_or_default();
     Verdict::Retry {
-        after: backoff(retry, charged.max(1), retry_after, dice),
+        after: after.max(useless_until.min(retry.retry_after_max)),
         is_charged,
     }
 }

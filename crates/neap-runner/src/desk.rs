@@ -4,14 +4,18 @@
 //! wait. What a worker holds, it holds by guards that give it back whatever happens: a [`Permit`] the
 //! host's, a [`Slot`] the worker's place.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use neap_core::JobId;
-use neap_core::classify::Judgement;
+use neap_core::attribution::Attribution;
+use neap_core::charge::{charged, uncharged};
+use neap_core::classify::{Judgement, Outcome};
+use neap_core::egress::{Charge, ProxyId, Seen, Ticket, is_silent, seen};
 use neap_core::exchange::Exchange;
 use neap_core::job::Retry;
 use neap_core::limiter::Signal;
-use neap_core::scheduler::{Scheduler, Token};
+use neap_core::scheduler::{Ready, Scheduler, Token};
 use neap_core::verdict::{History, Verdict, decide};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -32,6 +36,8 @@ pub(crate) struct Desk {
 pub(crate) struct State {
     pub(crate) scheduler: Scheduler,
     pub(crate) dice: SmallRng,
+    /// The address that answered last.
+    pub(crate) last_address: Option<SocketAddr>,
 }
 
 impl Desk {
@@ -39,6 +45,7 @@ impl Desk {
         let state = State {
             scheduler,
             dice: SmallRng::from_os_rng(),
+            last_address: None,
         };
         Desk {
             clock,
@@ -52,6 +59,26 @@ impl Desk {
         // A worker that panicked in here broke nothing that the next one relies on: every method of
         // the scheduler leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the pools of a job keep of a request that went through them.
+    pub(crate) fn learn_of_page(
+        &self,
+        job: JobId,
+        request: &Ready,
+        judgement: &Judgement,
+        verdict: &Verdict,
+    ) {
+        let scheduler = &mut self.state().scheduler;
+        if judgement.outcome == Outcome::Success {
+            scheduler.handle_page(job, request.host, &request.url, self.clock.now());
+        }
+        match verdict {
+            Verdict::Done | Verdict::Failed | Verdict::Skipped(_) => {
+                scheduler.forget_ways(job, request.request);
+            }
+            Verdict::Retry { .. } => {}
+        }
     }
 
     /// What becomes of a request, see [`neap_core::verdict`].
@@ -74,11 +101,13 @@ impl Desk {
     }
 }
 
-/// The right to have one request in flight to a host. Dropped unused, it goes back as if nothing had
-/// happened.
+/// The right to have one request in flight to a host, with the way that it takes if its job has pools. Dropped
+/// unused, both go back as if nothing had happened.
 #[derive(Debug)]
 pub(crate) struct Permit {
     token: Option<Token>,
+    job: JobId,
+    way: Option<Ticket>,
     /// The host's limit when the permit was given.
     pub(crate) limit: f64,
     /// Requests in flight to the host then, this one included.
@@ -86,38 +115,144 @@ pub(crate) struct Permit {
     desk: Arc<Desk>,
 }
 
+/// What an exchange was judged to mean.
+#[derive(Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) judgement: Judgement,
+    pub(crate) attribution: &'a Attribution,
+    /// Whether the same request failed before.
+    pub(crate) has_failed_before: bool,
+}
+
+/// What is known once limiter and pools have heard of an exchange.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// What the exchange means, by who is charged for it.
+    pub(crate) judgement: Judgement,
+    /// Whether the whole host is failing.
+    pub(crate) host_is_failing: bool,
+}
+
 impl Permit {
-    pub(crate) fn new(token: Token, limit: f64, in_flight: u32, desk: Arc<Desk>) -> Permit {
+    pub(crate) fn new(
+        token: Token,
+        job: JobId,
+        way: Option<Ticket>,
+        (limit, in_flight): (f64, u32),
+        desk: Arc<Desk>,
+    ) -> Permit {
         Permit {
             token: Some(token),
+            job,
+            way,
             limit,
             in_flight,
             desk,
         }
     }
 
-    /// Tells the limiter what happened, and hears whether the whole host is failing.
-    pub(crate) fn report(mut self, signal: Signal) -> bool {
-        self.give_back(signal)
+    /// The proxy that its way goes through, or the direct way as a member of a pool; `None` without pools.
+    pub(crate) fn proxy(&self) -> Option<ProxyId> {
+        self.way.as_ref().map(|way| way.proxy)
     }
 
-    fn give_back(&mut self, signal: Signal) -> bool {
-        let Some(token) = self.token.take() else {
-            return false;
-        };
-        let now = self.desk.clock.now();
-        let is_failing = {
-            let State { scheduler, dice } = &mut *self.desk.state();
-            scheduler.handle_report(token, signal, now, dice)
-        };
+    /// Tells the pools and the limiter what happened, and hears who is charged and whether the whole host is
+    /// failing.
+    pub(crate) fn report(mut self, judged: Judged<'_>) -> Heard {
+        let desk = Arc::clone(&self.desk);
+        let state = &mut *desk.state();
+        let judgement = self.way_back(&judged, state);
+        let host_is_failing = self.token.take().is_some_and(|token| {
+            let now = self.desk.clock.now();
+            state
+                .scheduler
+                .handle_report(token, judgement.signal, now, &mut state.dice)
+        });
         self.desk.bell.notify_one();
-        is_failing
+        Heard {
+            judgement,
+            host_is_failing,
+        }
+    }
+
+    /// Gives the way back alone and takes another one, if there is one: the host is asked once more under the
+    /// same permit. Says what the first exchange means.
+    pub(crate) fn go_elsewhere(&mut self, judged: &Judged<'_>) -> (Judgement, bool) {
+        let desk = Arc::clone(&self.desk);
+        let state = &mut *desk.state();
+        let judgement = self.way_back(judged, state);
+        let host = self.token.as_ref().map(|token| token.host);
+        let is_ways = matches!(judgement.charge, Charge::Proxy | Charge::Unknown);
+        if let Some(host) = host.filter(|_| is_ways) {
+            let now = self.desk.clock.now();
+            let dice = &mut state.dice;
+            self.way = state.scheduler.take_way(self.job, host, None, now, dice);
+        }
+        (judgement, self.way.is_some())
+    }
+
+    /// Tells the limiter alone what happened; the way is back.
+    pub(crate) fn settle(mut self, signal: Signal) {
+        if let Some(token) = self.token.take() {
+            let State {
+                scheduler, dice, ..
+            } = &mut *self.desk.state();
+            scheduler.handle_report(token, signal, self.desk.clock.now(), dice);
+        }
+        self.desk.bell.notify_one();
+    }
+
+    /// Gives the way back, and says what the exchange means by that.
+    fn way_back(&mut self, judged: &Judged<'_>, state: &mut State) -> Judgement {
+        let Judged {
+            exchange,
+            judgement,
+            attribution,
+            has_failed_before,
+        } = judged;
+        let now = self.desk.clock.now();
+        if let Some(address) = exchange.route.address.filter(|_| exchange.result.is_ok()) {
+            state.last_address = Some(address);
+        }
+        let was_silent = is_silent(exchange);
+        let host = self.token.as_ref().map(|token| token.host);
+        let is_doubtful =
+            host.is_some_and(|host| state.scheduler.handle_silence(host, was_silent, now));
+        if was_silent && is_doubtful {
+            if let Some(way) = self.way.take() {
+                let (job, nothing) = (self.job, Seen::Nothing);
+                let dice = &mut state.dice;
+                state.scheduler.return_way(job, way, nothing, now, dice);
+            }
+            return uncharged(*judgement);
+        }
+        let charge = match self.way.take() {
+            None => Charge::Nobody,
+            Some(way) => {
+                let seen = seen(exchange, attribution, judgement.signal.retry_after);
+                let dice = &mut state.dice;
+                state.scheduler.return_way(self.job, way, seen, now, dice)
+            }
+        };
+        charged(*judgement, exchange, attribution, charge, *has_failed_before)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.give_back(Signal::NOTHING);
+        let State {
+            scheduler, dice, ..
+        } = &mut *self.desk.state();
+        let now = self.desk.clock.now();
+        if let Some(way) = self.way.take() {
+            scheduler.return_way(self.job, way, Seen::Nothing, now, dice);
+        }
+        let Some(token) = self.token.take() else {
+            return;
+        };
+        scheduler.handle_report(token, Signal::NOTHING, now, dice);
+        self.desk.bell.notify_one();
     }
 }
 

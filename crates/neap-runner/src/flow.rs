@@ -1,16 +1,17 @@
 //! What is the life of one request?
 //!
 //! ```text
-//!  dispatch ──► ask ──exchange──► classify ──► tell the limiter ──► decide ──► read ──► record
+//!  dispatch ──► ask ──exchange──► classify, attribute ──► tell limiter and pools ──► decide ──► read ──► record
 //! ```
 
+use neap_core::attribution::{Evidence, attribute};
 use neap_core::classify::{Outcome, classify};
 use neap_core::scheduler::Ready;
 use neap_core::verdict::{History, Verdict};
-use neap_fetch::BodyLimit;
+use neap_fetch::{BodyLimit, Egress};
 use neap_store::{Command, StoreError, WriterHandle};
 
-use crate::desk::{Desk, Permit, Slot};
+use crate::desk::{Desk, Heard, Judged, Permit, Slot};
 use crate::jobs::JobContext;
 use crate::progress::Tally;
 use crate::reading;
@@ -38,17 +39,29 @@ pub(crate) async fn flow(
     let desk = &shop.desk;
     let circumstances = Circumstances::of(&permit, desk.clock.unix());
 
-    // 1. Ask. Every failure to get an answer is an exchange too.
-    let fetched = job.fetcher.fetch(&request.url, BodyLimit::MaxBody).await;
+    // 1. Ask, by the way that was taken. Every failure to get an answer is an exchange too.
+    let exit = permit.proxy().map(|proxy| job.exits.of(proxy));
+    let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
+    let limit = BodyLimit::MaxBody;
+    let fetched = job.fetcher.fetch_by(egress, &request.url, limit).await;
     let exchange = &fetched.exchange;
 
-    // 2. Say what it means, for the page and for the host.
+    // 2. Say what it means, and who is to blame as far as it tells.
     let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
     let has_failed_before = request.charged + request.deferrals > 0;
     let judgement = classify(exchange, retry_after, has_failed_before);
+    let attribution = attribute(&Evidence::from(exchange));
 
-    // 3. Tell the limiter, before anything that can fail.
-    let host_is_failing = permit.report(judgement.signal);
+    // 3. Tell pools and limiter, before anything that can fail. They know who is charged.
+    let Heard {
+        judgement,
+        host_is_failing,
+    } = permit.report(Judged {
+        exchange,
+        judgement,
+        attribution: &attribution,
+        has_failed_before,
+    });
 
     // 4. Decide what becomes of the request.
     let history = History {
@@ -60,6 +73,10 @@ pub(crate) async fn flow(
     shop.tally
         .count(exchange, &judgement, &verdict, has_failed_before);
 
+    if exit.is_some() {
+        desk.learn_of_page(job.id, request, &judgement, &verdict);
+    }
+
     // 5. Read where it leads, and record all of it at once.
     let leads = reading::leads(job, request, exchange, &judgement);
     let now = desk.clock.unix();
@@ -69,6 +86,8 @@ pub(crate) async fn flow(
         request,
         exchange,
         &judgement,
+        attribution,
+        exit.as_deref(),
         verdict,
         leads,
         circumstances,

@@ -11,6 +11,7 @@ use neap_core::scope::Scope;
 use neap_core::{Host, JobId, UnixMs};
 use neap_fetch::{Egress, FetchSettings, Fetcher, JobHeader, MemoryBudget};
 
+use crate::exits::Exits;
 use crate::proxies::ProxyLists;
 use crate::pump::RunError;
 
@@ -88,6 +89,8 @@ pub(crate) struct JobContext {
     pub(crate) job: Job,
     pub(crate) scope: Scope,
     pub(crate) fetcher: Fetcher,
+    /// The ways out of its pools; empty if it goes directly.
+    pub(crate) exits: Exits,
     /// The hosts that its own headers are sent to; empty if it has none.
     header_hosts: BTreeSet<Host>,
     /// The name that robots files are read for.
@@ -129,6 +132,7 @@ impl JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots),
             fetcher: Fetcher::new(&settings, Arc::clone(memory))?,
+            exits: Exits::default(),
             header_hosts,
             product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
             job,

@@ -9,6 +9,8 @@
 //! | `desk` | how do workers and the pump reach the scheduler? |
 //! | `robots` | what may be asked of a host? |
 //! | `reading` | what does a page say about where to go next? |
+//! | `exits` | by which way does a job's request go out? |
+//! | `canary` | does our own network work? |
 //! | `record` | what is written down of an attempt? |
 //! | `proxies` | which proxies do the pools of a job hold now? |
 //! | `jobs` | what does one job need while it runs? |
@@ -16,8 +18,10 @@
 //! | `stop` | how does a run end before its work does? |
 //! | `progress`, `report` | how far is it, and what came of it? |
 
+mod canary;
 mod clock;
 mod desk;
+mod exits;
 mod flow;
 mod jobs;
 mod progress;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use neap_core::UnixMs;
+use neap_core::attribution::{Attribution, Cause};
 use neap_core::classify::Judgement;
 use neap_core::exchange::Exchange;
+use neap_core::route::Route;
 use neap_core::scheduler::Ready;
 use neap_core::verdict::Verdict;
 use neap_store::{Attempt, Page, Record, WriterHandle};
 
 use crate::desk::Permit;
+use crate::exits::Exit;
 use crate::jobs::JobContext;
 use crate::reading::Leads;
 
@@ -43,6 +46,8 @@ pub(crate) fn record(
     request: &Ready,
     exchange: &Exchange,
     judgement: &Judgement,
+    attribution: Attribution,
+    exit: Option<&Exit>,
     verdict: Verdict,
     leads: Leads,
     circumstances: Circumstances,
@@ -62,9 +67,10 @@ pub(crate) fn record(
         outcome: judgement.outcome,
         cause: judgement.cause.map(|cause| cause.to_string()),
         fault: judgement.fault,
-        attribution: None,
-        egress: None,
-        connect_status: None,
+        // Of what worked directly there is nothing to tell.
+        attribution: Some(attribution).filter(|of| exit.is_some() || of.cause != Cause::Ok),
+        egress: exit.map(|exit| exit.name.clone()),
+        connect_status: connect_status(&exchange.route),
         error: error(exchange, &leads),
         is_charged: is_charged(&verdict),
         backoff: backoff(&verdict),
@@ -85,6 +91,12 @@ pub(crate) fn record(
         skipped_links: leads.skipped,
         redirect: leads.redirect,
     }
+}
+
+/// The status with which a proxy answered CONNECT.
+fn connect_status(route: &Route) -> Option<u16> {
+    let refused = route.refusal.as_ref().map(|refusal| refusal.status);
+    route.tunnel_status.or(refused)
 }
 
 fn is_charged(verdict: &Verdict) -> bool {

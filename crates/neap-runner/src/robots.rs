@@ -8,14 +8,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neap_core::classify::{Cause, Outcome, classify};
+use neap_core::attribution::{Attribution, Evidence, attribute};
+use neap_core::classify::{Cause, Judgement, Outcome, classify};
 use neap_core::exchange::{Exchange, FailureKind};
 use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
-use neap_fetch::BodyLimit;
+use neap_fetch::{BodyLimit, Egress, Fetched};
 use neap_parse::Robots;
 use neap_store::RobotsAnswer;
 
-use crate::desk::{Desk, Permit};
+use crate::desk::{Desk, Judged, Permit};
+use crate::exits::Exit;
 use crate::jobs::JobContext;
 
 /// How long a robots file is used (RFC 9309, section 2.4: "up to 24 hours").
@@ -26,6 +28,9 @@ const MOST_REDIRECTS: usize = 5;
 
 /// Bytes of a robots file that are read: twice what its reader looks at.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// Ways by which a robots file is asked for one after the other, when they fail.
+const MOST_WAYS: usize = 5;
 
 /// Bounds of the wait before an unreachable robots file is asked for again; it doubles in between.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -50,17 +55,12 @@ pub(crate) async fn ask(
     name: &Host,
     permit: Permit,
 ) -> Asked {
-    let mut permit = Some(permit);
     let mut url = CanonicalUrl::of(name.robots_url()).expect("a robots URL is short and http");
+    let mut ways = Ways::new(permit);
     for hop in 0..=MOST_REDIRECTS {
-        let fetched = job.fetcher.fetch(&url, BodyLimit::CutAt(MOST_BYTES)).await;
+        let (fetched, judgement) = ways.ask(desk, job, &url).await;
         let exchange = &fetched.exchange;
         let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
-        let judgement = classify(exchange, retry_after, false);
-        // Only the first answer is the host's own; a redirect may lead to another one.
-        if let Some(permit) = permit.take() {
-            permit.report(judgement.signal);
-        }
         match judgement.outcome {
             Outcome::Redirect => match target(&url, exchange) {
                 Some(next) => url = next,
@@ -91,6 +91,68 @@ pub(crate) async fn ask(
         fetched: now,
         expires,
     })
+}
+
+/// By which ways a robots file and what it redirects to are asked for.
+struct Ways {
+    /// Until the host itself has answered: a redirect may lead to another one.
+    permit: Option<Permit>,
+    exit: Option<Arc<Exit>>,
+}
+
+impl Ways {
+    fn new(permit: Permit) -> Ways {
+        Ways {
+            permit: Some(permit),
+            exit: None,
+        }
+    }
+
+    /// Asks for a URL. A way that fails and is not the host's fault gives way to another one.
+    async fn ask(
+        &mut self,
+        desk: &Desk,
+        job: &JobContext,
+        url: &CanonicalUrl,
+    ) -> (Fetched, Judgement) {
+        let mut ways = 0;
+        while let Some(permit) = self.permit.as_mut() {
+            ways += 1;
+            self.exit = permit.proxy().map(|proxy| job.exits.of(proxy));
+            let exit = self.exit.as_deref();
+            let (fetched, judgement, attribution) = fetch(desk, job, exit, url).await;
+            let judged = Judged {
+                exchange: &fetched.exchange,
+                judgement,
+                attribution: &attribution,
+                has_failed_before: false,
+            };
+            let (judgement, goes_on) = permit.go_elsewhere(&judged);
+            if !goes_on || ways == MOST_WAYS {
+                if let Some(permit) = self.permit.take() {
+                    permit.settle(judgement.signal);
+                }
+                return (fetched, judgement);
+            }
+        }
+        let (fetched, judgement, _) = fetch(desk, job, self.exit.as_deref(), url).await;
+        (fetched, judgement)
+    }
+}
+
+async fn fetch(
+    desk: &Desk,
+    job: &JobContext,
+    exit: Option<&Exit>,
+    url: &CanonicalUrl,
+) -> (Fetched, Judgement, Attribution) {
+    let egress = exit.map_or(&Egress::DIRECT, |exit| &exit.egress);
+    let limit = BodyLimit::CutAt(MOST_BYTES);
+    let fetched = job.fetcher.fetch_by(egress, url, limit).await;
+    let retry_after = job.asked_to_wait(&fetched.exchange, desk.clock.unix());
+    let judgement = classify(&fetched.exchange, retry_after, false);
+    let attribution = attribute(&Evidence::from(&fetched.exchange));
+    (fetched, judgement, attribution)
 }
 
 fn is_hopeless(cause: Cause) -> bool {

@@ -307,7 +307,7 @@ impl World {
                 let ask = ask(page.host, Some(page.request));
                 let charge = self
                     .pools
-                    .report(flight.ticket, seen, false, at, &mut self.dice);
+                    .report(flight.ticket, seen, at, &mut self.dice);
                 let is_wrong = by_proxy && !by_host && is_bad && charge == Charge::Host;
                 self.hosts_charged += u32::from(is_wrong);
                 page.failures += 1;

@@ -17,6 +17,7 @@
 //! | `pools` | which proxy does a request take, and what is learned from what came of it? |
 //! | `pool` | which of the proxies of one pool is next? |
 //! | `proxy` | what does one proxy bear, and is it used at all? |
+//! | `seen` | what does an exchange show of the way that it took? |
 //! | `ways` | which pool works for a host, and what has a request tried? |
 //! | `quarantine` | when is a bad proxy tried again? |
 //! | `blame`, `arm`, `beta` | on whom does a failure fall? |
@@ -35,6 +36,7 @@ mod pools;
 pub mod probe;
 mod proxy;
 pub mod quarantine;
+mod seen;
 mod ways;
 
 use std::collections::hash_map::DefaultHasher;
@@ -46,6 +48,7 @@ pub use chain::{ChainError, DIRECT_POOL, chain, pools};
 pub use pool::{Member, PoolSettings, Select, Sticky};
 pub use pools::{Ask, Charge, Event, Pass, Pools, Probe, Seen, Ticket};
 pub use proxy::{ProxyView, Why};
+pub use seen::{is_silent, seen};
 
 /// A proxy of a job, or its direct way if that is a member of a pool; never given to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

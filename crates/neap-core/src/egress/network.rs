@@ -23,6 +23,8 @@ pub struct Network {
     /// The last hosts that failed in silence, each once.
     failed: VecDeque<(Party, Time)>,
     standing: Standing,
+    /// No canary before.
+    not_before: Time,
 }
 
 /// How it stands.
@@ -76,7 +78,14 @@ impl Network {
     pub fn poll_canary(&mut self, now: Time) -> bool {
         match &mut self.standing {
             Standing::Fine => false,
-            Standing::Doubtful { is_asked } => !std::mem::replace(is_asked, true),
+            Standing::Doubtful { is_asked } => {
+                let is_due = !*is_asked && self.not_before <= now;
+                if is_due {
+                    *is_asked = true;
+                    self.not_before = now + CANARIES.0;
+                }
+                is_due
+            }
             Standing::Down { next, wait, .. } => {
                 let is_due = *next <= now;
                 if is_due {
@@ -100,6 +109,11 @@ impl Network {
                 wait,
             };
         }
+    }
+
+    /// Whether nothing is wrong with it, as far as is known.
+    pub fn is_fine(&self) -> bool {
+        self.standing == Standing::Fine
     }
 
     /// Until when nothing may go out, at least; `None` while it works.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use super::blame::Blame;
-use super::network::Network;
 use super::pairs::Pairs;
 use super::pool::{Member, Pool, PoolSettings, Sticky, home};
 use super::probe::{Canary, Prober};
@@ -54,7 +53,7 @@ pub enum Pass {
 }
 
 /// The right to send one request by one way. Given back by [`Pools::report`].
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The proxy, or the direct way as a member.
     pub proxy: ProxyId,
@@ -64,7 +63,7 @@ pub struct Ticket {
 }
 
 /// A request to be sent only to find out about a proxy. Given back by [`Pools::report_probe`].
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The way by which it goes.
     pub ticket: Ticket,
@@ -123,7 +122,6 @@ pub struct Pools {
     ways: Ways,
     blame: Blame,
     pairs: Pairs,
-    network: Network,
     prober: Prober,
     /// Proxies about which asking may tell something.
     suspects: BTreeSet<ProxyId>,
@@ -149,7 +147,6 @@ impl Pools {
             ways: Ways::default(),
             blame: Blame::default(),
             pairs: Pairs::default(),
-            network: Network::default(),
             prober: Prober::default(),
             suspects: BTreeSet::new(),
             events: Vec::new(),
@@ -214,8 +211,13 @@ impl Pools {
         })
     }
 
-    /// A request to send now to find out about a proxy. `may_ask` says whether a host takes one.
-    pub fn poll_probe(&mut self, now: Time, may_ask: impl Fn(HostId) -> bool) -> Option<Probe> {
+    /// A request to send now to find out about a proxy. `may_ask` says whether a host takes one; the host for
+    /// which it first says so is asked.
+    pub fn poll_probe(
+        &mut self,
+        now: Time,
+        mut may_ask: impl FnMut(HostId) -> bool,
+    ) -> Option<Probe> {
         for proxy in self.suspects.clone() {
             let is_used =
                 self.is_member(proxy) && self.proxies[proxy.index()].quarantine.until().is_none();
@@ -226,31 +228,16 @@ impl Pools {
             if self.proxies[proxy.index()].gate(now) != Gate::Open {
                 continue;
             }
-            if let Some(canary) = self.prober.poll(proxy, &self.blame, now, &may_ask) {
+            if let Some(canary) = self.prober.poll(proxy, &self.blame, now, &mut may_ask) {
                 return Some(self.probe(proxy, canary, now));
             }
         }
         None
     }
 
-    /// Whether a canary is to be sent now, to find out if our own network is down; says so once.
-    pub fn poll_network_canary(&mut self, now: Time) -> bool {
-        self.network.poll_canary(now)
-    }
-
-    /// What came of that canary.
-    pub fn handle_network_canary(&mut self, worked: bool, now: Time) {
-        self.network.handle_canary(worked, now);
-    }
-
     /// The statistics.
     pub fn blame(&self) -> &Blame {
         &self.blame
-    }
-
-    /// What is known of our own network.
-    pub fn network(&self) -> &Network {
-        &self.network
     }
 
     /// Whether every pool is stopped or has no members, so that nothing can go out any more.
@@ -262,11 +249,8 @@ impl Pools {
         self.chain.iter().all(is_dead)
     }
 
-    /// Until when no proxy is used at all, if that is so: all are left out, or our own network is down.
+    /// Until when no proxy is used at all, if all of them are left out.
     pub fn none_until(&self, now: Time) -> Option<Time> {
-        if let Some(held) = self.network.held_until() {
-            return Some(held);
-        }
         let running = self
             .chain
             .iter()
@@ -318,9 +302,6 @@ impl Pools {
 
     /// The pool, as a place in the chain, and those of its proxies that may be taken; or why there is none.
     fn find(&self, ask: &Ask, now: Time) -> Result<(usize, Vec<ProxyId>), Pass> {
-        if let Some(held) = self.network.held_until() {
-            return Err(Pass::Until(held));
-        }
         let tried = ask.request.and_then(|request| self.ways.tried(request));
         let own = tried.map_or(0, |tried| tried.level);
         let begin = own.max(self.ways.level(ask.party, now));

@@ -136,7 +136,7 @@ impl Prober {
         proxy: ProxyId,
         blame: &Blame,
         now: Time,
-        may_ask: impl Fn(HostId) -> bool,
+        mut may_ask: impl FnMut(HostId) -> bool,
     ) -> Option<Canary> {
         let odds = self.odds(proxy, blame, now);
         if odds < SUSPECT {
@@ -147,13 +147,13 @@ impl Prober {
             return None;
         }
         self.asked.retain(|_, at| now.since(*at) < A_HOST);
-        let is_good = |canary: &&Canary| {
+        let mut is_good = |canary: &&Canary| {
             now.since(canary.at) < FRESH
                 && !self.asked.contains_key(&canary.party)
                 && blame.host_rate(canary.party, now) < DOES_WELL
                 && may_ask(canary.host)
         };
-        let canary = self.canaries.iter().rev().find(is_good)?.clone();
+        let canary = self.canaries.iter().rev().find(&mut is_good)?.clone();
         self.asked.insert(canary.party, now);
         let suspect = self.suspect(proxy);
         suspect.is_asked = true;

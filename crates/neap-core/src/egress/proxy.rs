@@ -88,7 +88,7 @@ pub struct ProxyView {
 }
 
 /// What a proxy's limiter gave.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Permit {
     permit: limiter::Permit,
     generation: u32,

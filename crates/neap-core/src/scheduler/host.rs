@@ -9,6 +9,7 @@ use super::job::JobSettings;
 use super::pace::Pace;
 use super::patience::Patience;
 use super::quantile::SlowLatency;
+use crate::egress::Party;
 use crate::ids::{HostId, JobId};
 use crate::job::LimitKey;
 use crate::limiter::{START, Signal, State};
@@ -21,6 +22,8 @@ pub(super) struct HostEntry {
     pub(super) door: Option<DoorId>,
     /// Its registrable domain; empty until it is loaded.
     pub(super) domain: Arc<str>,
+    /// Whom its failures count for; meaningless until it is loaded.
+    pub(super) party: Party,
     robots: RobotsState,
     /// What its robots file asks for.
     crawl_delay: Duration,
@@ -123,6 +126,7 @@ impl HostEntry {
         HostEntry {
             door: None,
             domain: Arc::from(""),
+            party: Party(0),
             robots: RobotsState::Unknown {
                 failing_since: None,
                 not_before: Time::ZERO,
@@ -236,13 +240,17 @@ impl HostEntry {
         }
     }
 
-    /// Its robots file is asked for, in the name of the job that is returned.
-    pub(super) fn robots_asked(&mut self) -> Option<JobId> {
+    /// The jobs in whose name its robots file may be asked for.
+    pub(super) fn obeying(&self) -> impl Iterator<Item = JobId> {
+        self.obeying.iter().copied()
+    }
+
+    /// Its robots file is asked for.
+    pub(super) fn robots_asked(&mut self) {
         if let RobotsState::Unknown { failing_since, .. } = self.robots {
             self.robots = RobotsState::Asked { failing_since };
         }
         self.is_dirty = true;
-        self.obeying.first().copied()
     }
 
     pub(super) fn robots_known(&mut self, crawl_delay: Option<Duration>) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::exit::Exit;
 use crate::ids::HostId;
 use crate::job::{Job, LimitKey, RobotsMode};
 
@@ -64,6 +65,8 @@ pub(super) struct JobEntry {
     pub(super) left_out: Option<HostId>,
     /// The store was asked for that.
     pub(super) is_announcing: bool,
+    /// How it gets out; `None` directly.
+    pub(super) exit: Option<Exit>,
 }
 
 impl JobEntry {
@@ -78,6 +81,7 @@ impl JobEntry {
             lanes: 0,
             left_out: None,
             is_announcing: false,
+            exit: None,
         }
     }
 

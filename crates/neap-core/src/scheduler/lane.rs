@@ -185,6 +185,16 @@ impl Lane {
         self.fresh.pop_front().or_else(|| self.again.pop_front())
     }
 
+    /// The request that [`Lane::pop`] or [`Lane::pop_untried`] would take.
+    pub(super) fn peek(&self, fresh_first: bool) -> Option<RequestId> {
+        let (first, then) = if fresh_first {
+            (&self.fresh, &self.again)
+        } else {
+            (&self.again, &self.fresh)
+        };
+        first.front().or_else(|| then.front()).map(|row| row.request)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.again.len() + self.fresh.len()
     }

@@ -20,6 +20,7 @@
 mod budget;
 mod door;
 mod doors;
+mod exit;
 mod host;
 mod job;
 mod lane;
@@ -38,6 +39,8 @@ use std::time::Duration;
 
 use rand::RngCore;
 
+use crate::egress::Party;
+use crate::egress::network::Network;
 use crate::host::Host;
 use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::{Change, Memory, Signal};
@@ -55,7 +58,7 @@ use owned::Owned;
 use patience::has_worked;
 use suspects::{Stage, Suspects};
 use turns::Turn;
-pub use work::{Dispatch, Hold, Position, Ready, Refill, Token, Wake};
+pub use work::{Dispatch, Hold, Position, Probing, Ready, Refill, Token, Wake};
 
 /// Requests held in memory over all hosts, waiting for their turn; the frontier itself stays in the
 /// store.
@@ -120,6 +123,8 @@ pub struct Scheduler {
     changes: Vec<(HostId, Change)>,
     /// Pages of this run, over all jobs.
     pages: Quota,
+    /// Whether our own network works, as far as is known.
+    network: Network,
     /// Idle hosts are forgotten once there are so many hosts.
     forget_at: usize,
 }
@@ -146,6 +151,7 @@ impl Scheduler {
             is_draining: false,
             changes: Vec::new(),
             pages: Quota::default(),
+            network: Network::default(),
             forget_at: REMEMBERED_HOSTS,
         }
     }
@@ -225,6 +231,7 @@ impl Scheduler {
             return;
         }
         entry.domain = name.domain().into();
+        entry.party = Party::of(name);
         if let Some(crawl_delay) = robots {
             entry.robots_known(crawl_delay);
         }
@@ -448,6 +455,7 @@ impl Scheduler {
             .map(|entry| std::mem::take(&mut entry.parked));
         let waiting = waiting.unwrap_or_default().into_iter();
         self.ring.extend(waiting.map(|host| Turn::Lane(job, host)));
+        self.empty_exit(job);
         let of_job = self.lanes.keys().filter(|(j, _)| *j == job);
         for (job, host) in of_job.copied().collect::<Vec<_>>() {
             self.drop_lane(job, host);
@@ -462,8 +470,10 @@ impl Scheduler {
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch> {
         self.forget_idle_hosts(now);
         self.wake_doors(now);
+        self.wake_exits(now);
         let is_full = self.busy >= self.concurrency || !self.pages.has_room();
-        if self.is_draining || self.suspects.is_out || is_full {
+        let is_cut_off = self.network.held_until().is_some();
+        if self.is_draining || self.suspects.is_out || is_full || is_cut_off {
             return None;
         }
         match self.poll_suspect(now) {
@@ -570,10 +580,15 @@ impl Scheduler {
         if self.is_draining {
             return None;
         }
+        if let Some(at) = self.network.held_until() {
+            return Some((at, Wake::Network));
+        }
         let held = self.doors.next_timer();
         let held = held.map(|(at, door, hold)| (at, Wake::Host(door.0, hold)));
         let due = self.next_due.map(|at| (at, Wake::RetryDue));
-        [held, due].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let exit = self.next_exit();
+        let all = [held, due, exit].into_iter().flatten();
+        all.min_by_key(|(at, _)| *at)
     }
 
     /// Until when nothing at all can be sent, and what is waited for, if nothing is in flight, nothing is
@@ -583,7 +598,8 @@ impl Scheduler {
         let (at, wake) = self.poll_timeout()?;
         let is_trouble = match wake {
             Wake::Host(_, hold) => hold.is_trouble(),
-            Wake::RetryDue => true,
+            Wake::RetryDue | Wake::Proxies(_) => true,
+            Wake::Network => return (self.busy == 0).then_some((at, wake)),
         };
         let mut jobs = self.jobs.values();
         let is_waiting = self.ring.is_empty()

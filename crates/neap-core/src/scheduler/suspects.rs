@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::Scheduler;
 use super::work::{Dispatch, Ready};
+use crate::egress::Pass;
 use crate::limiter::Gate;
 use crate::time::Time;
 
@@ -74,7 +75,7 @@ impl Scheduler {
         Stage::Free
     }
 
-    /// Whether a suspect could start; `None` if its job wants no more pages.
+    /// Whether a suspect could start; `None` if its job wants no more pages, or has no way out any more.
     fn suspect_gate(&mut self, suspect: &Suspect, now: Time) -> Option<Gate> {
         let row = &suspect.row;
         self.jobs
@@ -82,6 +83,12 @@ impl Scheduler {
             .filter(|entry| entry.pages.has_room())?;
         if now < suspect.not_before {
             return Some(Gate::Until(suspect.not_before));
+        }
+        match self.way(row.job, Some(row.request), row.host, now) {
+            Pass::Open => {}
+            Pass::Full => return Some(Gate::Full),
+            Pass::Until(at) => return Some(Gate::Until(at)),
+            Pass::Never => return None,
         }
         let is_busy = self.busy > 0;
         let (_, door) = self.door_mut(row.host)?;

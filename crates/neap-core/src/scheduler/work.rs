@@ -2,6 +2,7 @@
 
 use super::door::DoorId;
 use crate::canonical::CanonicalUrl;
+use crate::egress::Probe;
 use crate::ids::{HostId, JobId, RequestId};
 use crate::limiter::Permit;
 
@@ -110,6 +111,17 @@ pub enum Dispatch {
     },
 }
 
+/// A page to be asked for only to find out about a proxy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// The job whose proxy it is.
+    pub job: JobId,
+    /// What is asked for, and by which way.
+    pub probe: Probe,
+    /// The right to ask its host.
+    pub token: Token,
+}
+
 /// What the scheduler waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
@@ -118,6 +130,10 @@ pub enum Wake {
     Host(HostId, Hold),
     /// A request that failed and becomes due.
     RetryDue,
+    /// A proxy of the job that is tried again then: all are left out.
+    Proxies(JobId),
+    /// Our own network, which is looked at again then.
+    Network,
 }
 
 /// What keeps a host from being asked now.

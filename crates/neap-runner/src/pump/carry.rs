@@ -8,15 +8,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use neap_core::classify::{Fault, Outcome};
 use neap_core::exchange::{FailureKind, Timings};
-use neap_core::scheduler::{Dispatch, Ready};
+use neap_core::egress::Ticket;
+use neap_core::scheduler::{Dispatch, Ready, Token};
 use neap_core::scope::SkipReason;
 use neap_core::verdict::{MAX_DEFERRALS, Verdict};
-use neap_core::{HostId, RequestId};
+use neap_core::{HostId, JobId, RequestId};
 use neap_store::{Attempt, Command, Lease, Record};
 use tracing::{error, warn};
 
 use super::{Note, Pump, RunError};
-use crate::desk::{Desk, Permit, Slot};
+use crate::desk::{Desk, Permit, Slot, State};
 use crate::flow::{Workshop, flow};
 use crate::report::Ended;
 use crate::robots::{self, Asked};
@@ -102,10 +103,10 @@ impl Pump {
     /// that they are in flight, so that one which kills the process is known by that.
     async fn dispatch_all(&mut self) -> Result<(), RunError> {
         let mut leases = Vec::new();
-        while let Some(dispatch) = self.poll_dispatch() {
+        while let Some((dispatch, way)) = self.poll_dispatch() {
             match dispatch {
                 Dispatch::Robots { host, job, token } => {
-                    let (permit, slot) = self.guards(token, None);
+                    let (permit, slot) = self.guards(token, job, way, false);
                     self.ask_robots(host, job, permit, slot);
                 }
                 Dispatch::Request {
@@ -113,7 +114,7 @@ impl Pump {
                     token,
                     is_alone,
                 } => {
-                    let (permit, slot) = self.guards(token, Some(request.job));
+                    let (permit, slot) = self.guards(token, request.job, way, true);
                     leases.push(Lease {
                         request: request.request,
                         is_alone,
@@ -130,21 +131,36 @@ impl Pump {
         }
     }
 
-    fn poll_dispatch(&self) -> Option<Dispatch> {
+    /// The next thing to send, with the way that it takes; under one lock, since the way was free at that moment.
+    fn poll_dispatch(&self) -> Option<(Dispatch, Option<Ticket>)> {
         let desk = &self.shop.desk;
-        desk.state().scheduler.poll_dispatch(desk.clock.now())
+        let now = desk.clock.now();
+        let State {
+            scheduler, dice, ..
+        } = &mut *desk.state();
+        let dispatch = scheduler.poll_dispatch(now)?;
+        let (job, host, request) = match &dispatch {
+            Dispatch::Request { request, .. } => {
+                (request.job, request.host, Some(request.request))
+            }
+            Dispatch::Robots { job, host, .. } => (*job, *host, None),
+        };
+        let way = scheduler.take_way(job, host, request, now, dice);
+        Some((dispatch, way))
     }
 
-    fn guards(
+    pub(super) fn guards(
         &self,
-        token: neap_core::scheduler::Token,
-        job: Option<neap_core::JobId>,
+        token: Token,
+        job: JobId,
+        way: Option<Ticket>,
+        may_be_page: bool,
     ) -> (Permit, Slot) {
         let desk = &self.shop.desk;
         let view = desk.state().scheduler.host(token.host, desk.clock.now());
-        let (limit, in_flight) = view.map_or((0.0, 0), |view| (view.limit, view.in_flight));
-        let permit = Permit::new(token, limit, in_flight, Arc::clone(desk));
-        (permit, Slot::new(job, Arc::clone(desk)))
+        let load = view.map_or((0.0, 0), |view| (view.limit, view.in_flight));
+        let permit = Permit::new(token, job, way, load, Arc::clone(desk));
+        (permit, Slot::new(may_be_page.then_some(job), Arc::clone(desk)))
     }
 
     /// The store has noted these as in flight: off they go.
@@ -176,7 +192,7 @@ impl Pump {
         }
     }
 
-    fn ask_robots(&mut self, host: HostId, job: neap_core::JobId, permit: Permit, slot: Slot) {
+    fn ask_robots(&mut self, host: HostId, job: JobId, permit: Permit, slot: Slot) {
         let (Some(job), Some(name)) =
             (self.jobs.get(&job).cloned(), self.names.get(&host).cloned())
         else {

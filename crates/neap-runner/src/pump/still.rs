@@ -30,7 +30,7 @@ impl Pump {
         let (at, wake) = desk.state().scheduler.standstill()?;
         let host = match wake {
             Wake::Host(host, _) => Some(self.name(host)),
-            Wake::RetryDue => None,
+            Wake::RetryDue | Wake::Proxies(_) | Wake::Network => None,
         };
         let wait = at.since(desk.clock.now());
         Some(Standstill { wake, host, wait })

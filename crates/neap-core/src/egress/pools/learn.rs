@@ -56,13 +56,11 @@ pub enum Charge {
 }
 
 impl Pools {
-    /// Gives a ticket back and learns from what came of it. `was_silent` says that no byte came back from
-    /// anybody. Says who is charged.
+    /// Gives a ticket back and learns from what came of it. Says who is charged.
     pub fn report(
         &mut self,
         ticket: Ticket,
         seen: Seen,
-        was_silent: bool,
         now: Time,
         dice: &mut dyn RngCore,
     ) -> Charge {
@@ -73,7 +71,6 @@ impl Pools {
             permit,
         } = ticket;
         let is_try = permit.is_try;
-        self.hear_network(&ask, seen, was_silent, now);
         let (kind, wait) = to_limiter(seen);
         self.proxies[proxy.index()].end(permit, kind, wait, now, dice);
         let arm = self.arm(proxy);
@@ -143,20 +140,6 @@ impl Pools {
         let is_out = self.proxies[proxy.index()].quarantine.until().is_some();
         if !is_out && self.prober.is_convicted(proxy, &self.blame, now) {
             self.leave_out(proxy, Why::FailedProbe, now);
-        }
-    }
-
-    fn hear_network(&mut self, ask: &super::Ask, seen: Seen, was_silent: bool, now: Time) {
-        match seen {
-            Seen::Nothing => {}
-            _ if was_silent => self.network.failed(ask.party, now),
-            Seen::Worked
-            | Seen::HostFailed
-            | Seen::Blocked
-            | Seen::ProxyFailed(_)
-            | Seen::ProxyBusy(_)
-            | Seen::Unsure
-            | Seen::WrongCredentials => self.network.worked(),
         }
     }
 

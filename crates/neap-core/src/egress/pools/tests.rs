@@ -81,7 +81,7 @@ impl World {
         (
             name,
             self.pools
-                .report(ticket, seen, false, self.now, &mut self.dice),
+                .report(ticket, seen, self.now, &mut self.dice),
         )
     }
 
@@ -149,7 +149,7 @@ fn one_request_brings_a_proxy_back() {
     );
     world
         .pools
-        .report(ticket, Seen::Worked, false, world.now, &mut world.dice);
+        .report(ticket, Seen::Worked, world.now, &mut world.dice);
     assert_eq!(world.pools.gate(&ask, world.now), Pass::Open);
     assert!(matches!(
         world.pools.take_events()[..],
@@ -324,7 +324,7 @@ fn a_proxy_that_is_full_waits_for_what_is_in_flight() {
     let ticket = out.pop().unwrap();
     world
         .pools
-        .report(ticket, Seen::Nothing, false, world.now, &mut world.dice);
+        .report(ticket, Seen::Nothing, world.now, &mut world.dice);
     assert_eq!(world.pools.gate(&ask, world.now), Pass::Open);
 }
 
@@ -338,29 +338,9 @@ fn a_member_that_is_no_longer_listed_is_not_taken() {
     assert_eq!(ids[0], ids[1]);
     world
         .pools
-        .report(out, Seen::Worked, false, world.now, &mut world.dice);
+        .report(out, Seen::Worked, world.now, &mut world.dice);
     for _ in 0..6 {
         let request = world.fresh();
         assert_ne!(world.go(1, request, |_| Seen::Worked).0, "a");
     }
-}
-
-#[test]
-fn nothing_goes_out_while_our_own_network_is_down() {
-    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
-    for host in 0..5 {
-        let request = world.fresh();
-        let ticket = world.start(host, request);
-        world
-            .pools
-            .report(ticket, Seen::Unsure, true, world.now, &mut world.dice);
-    }
-    assert!(world.pools.poll_network_canary(world.now));
-    world.pools.handle_network_canary(false, world.now);
-    let Pass::Until(at) = world.pools.gate(&World::ask(1, None), world.now) else {
-        panic!("it is held");
-    };
-    assert!(world.pools.poll_network_canary(at));
-    world.pools.handle_network_canary(true, at);
-    assert_eq!(world.pools.gate(&World::ask(1, None), at), Pass::Open);
 }
