@@ -108,6 +108,8 @@ pub(crate) struct Permit {
     token: Option<Token>,
     job: JobId,
     way: Option<Ticket>,
+    /// The way is taken only to find out about it.
+    is_probe: bool,
     /// The host's limit when the permit was given.
     pub(crate) limit: f64,
     /// Requests in flight to the host then, this one included.
@@ -146,10 +148,18 @@ impl Permit {
             token: Some(token),
             job,
             way,
+            is_probe: false,
             limit,
             in_flight,
             desk,
         }
+    }
+
+    /// The permit of a request that is sent only to find out about its way.
+    pub(crate) fn of_probe(self) -> Permit {
+        let mut permit = self;
+        permit.is_probe = true;
+        permit
     }
 
     /// The proxy that its way goes through, or the direct way as a member of a pool; `None` without pools.
@@ -190,6 +200,19 @@ impl Permit {
             self.way = state.scheduler.take_way(self.job, host, None, now, dice);
         }
         (judgement, self.way.is_some())
+    }
+
+    /// Tells the pools what a probe showed, and the limiter what concerns the host.
+    pub(crate) fn report_probe(mut self, seen: Seen, signal: Signal) {
+        let desk = Arc::clone(&self.desk);
+        if let Some(way) = self.way.take() {
+            let State {
+                scheduler, dice, ..
+            } = &mut *desk.state();
+            scheduler.return_probe(self.job, way, seen, desk.clock.now(), dice);
+        }
+        let is_hosts = matches!(seen, Seen::Worked | Seen::HostFailed | Seen::Blocked);
+        self.settle(if is_hosts { signal } else { Signal::NOTHING });
     }
 
     /// Tells the limiter alone what happened; the way is back.
@@ -245,8 +268,14 @@ impl Drop for Permit {
             scheduler, dice, ..
         } = &mut *self.desk.state();
         let now = self.desk.clock.now();
-        if let Some(way) = self.way.take() {
-            scheduler.return_way(self.job, way, Seen::Nothing, now, dice);
+        match self.way.take() {
+            Some(way) if self.is_probe => {
+                scheduler.return_probe(self.job, way, Seen::Nothing, now, dice);
+            }
+            Some(way) => {
+                scheduler.return_way(self.job, way, Seen::Nothing, now, dice);
+            }
+            None => {}
         }
         let Some(token) = self.token.take() else {
             return;

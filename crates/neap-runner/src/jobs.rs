@@ -90,7 +90,7 @@ pub(crate) struct JobContext {
     pub(crate) scope: Scope,
     pub(crate) fetcher: Fetcher,
     /// The ways out of its pools; empty if it goes directly.
-    pub(crate) exits: Exits,
+    pub(crate) exits: Arc<Exits>,
     /// The hosts that its own headers are sent to; empty if it has none.
     header_hosts: BTreeSet<Host>,
     /// The name that robots files are read for.
@@ -105,6 +105,7 @@ impl JobContext {
     pub(crate) fn new(
         run: RunJob,
         memory: &Arc<MemoryBudget>,
+        exits: Arc<Exits>,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<JobContext, RunError> {
         let RunJob {
@@ -132,7 +133,7 @@ impl JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots),
             fetcher: Fetcher::new(&settings, Arc::clone(memory))?,
-            exits: Exits::default(),
+            exits,
             header_hosts,
             product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
             job,

@@ -9,6 +9,7 @@ mod close;
 mod hear;
 mod keep;
 mod outside;
+mod proxies;
 mod still;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,12 +28,13 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::desk::{Desk, Permit, Slot};
 use crate::flow::Workshop;
-use crate::jobs::{JobContext, RunJob};
+use crate::jobs::{self, JobContext, RunJob};
 use crate::progress::{Progress, Tally};
 use crate::proxies::ProxyListError;
 use crate::report::{Ended, RunReport};
 use crate::robots::{Asked, Rules};
 use crate::stop::{Stop, Stopper};
+use proxies::JobProxies;
 use still::Still;
 
 /// How often limiter memories are stored and the progress is told.
@@ -115,6 +117,8 @@ pub struct Pump {
     /// What a job needs that is found on the way.
     memory: Arc<MemoryBudget>,
     lookup: Lookup,
+    /// Of the jobs that go through proxies.
+    proxies: BTreeMap<JobId, JobProxies>,
     /// Requests that went out and of which the store has not said that they are recorded.
     unrecorded: usize,
     names: HashMap<HostId, Host>,
@@ -175,12 +179,20 @@ impl Pump {
             scheduler.limit_pages(most);
         }
         let memory = Arc::new(MemoryBudget::default());
-        let mut contexts = BTreeMap::new();
+        let clock = Clock::start();
+        let (mut contexts, mut proxies) = (BTreeMap::new(), BTreeMap::new());
         for run in jobs {
             scheduler.add_job(run.id, JobSettings::of(&run.job, run.pages));
-            contexts.insert(run.id, Arc::new(JobContext::new(run, &memory, &lookup)?));
+            let lists = jobs::proxies(&run.job, &lookup)?;
+            let context = JobContext::new(run, &memory, Arc::default(), &lookup)?;
+            let of_job = JobProxies::new(lists);
+            of_job.equip(&mut scheduler, &context, clock.now());
+            if scheduler.pools(context.id).is_some() {
+                proxies.insert(context.id, of_job);
+            }
+            contexts.insert(context.id, Arc::new(context));
         }
-        let desk = Arc::new(Desk::new(scheduler, Clock::start()));
+        let desk = Arc::new(Desk::new(scheduler, clock));
         Ok(Pump {
             shop: Arc::new(Workshop {
                 desk,
@@ -196,6 +208,7 @@ impl Pump {
             paused: BTreeSet::new(),
             memory,
             lookup: Lookup(Box::new(lookup)),
+            proxies,
             unrecorded: 0,
             names: HashMap::new(),
             rules: Rules::default(),
@@ -283,6 +296,8 @@ impl Pump {
                     self.send(Command::Heed).await?;
                     if ticks.is_multiple_of(TICKS_TO_MEMORIES) {
                         self.store_memories().await?;
+                        self.store_proxies().await?;
+                        self.reread_lists().await?;
                     }
                     self.log_standstill();
                     self.tell_progress();
@@ -340,16 +355,28 @@ impl Pump {
         let is_settled = self.unrecorded == 0 && self.finishing.len() == self.finished.len();
         is_home
             && match self.ended {
-                None => self.is_finished(),
+                None if self.is_finished() => true,
+                None => self.has_no_more_work() && self.unrecorded == 0,
                 Some(Ended::Aborted) => true,
                 // The last records may be those that finish a job.
-                Some(Ended::Drained | Ended::LimitReached | Ended::Finished) => is_settled,
+                Some(
+                    Ended::Drained
+                    | Ended::LimitReached
+                    | Ended::Finished
+                    | Ended::ProxiesStopped,
+                ) => is_settled,
             }
     }
 
     /// Whether no job of the run has an open request any more.
     fn is_finished(&self) -> bool {
         self.finished.len() == self.jobs.len()
+    }
+
+    /// Whether every job of the run is finished, or has no proxy left that it could go through.
+    fn has_no_more_work(&self) -> bool {
+        let is_over = |job: &JobId| self.finished.contains(job) || self.is_stopped(*job);
+        self.jobs.keys().all(is_over)
     }
 
     /// Calls off what is in flight; the next run asks it again.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use neap_core::JobId;
+use neap_core::egress::Why;
+use neap_store::EgressName;
 
 use crate::progress::Progress;
 
@@ -17,6 +19,9 @@ pub enum Ended {
     LimitReached,
     /// It was asked to stop at once.
     Aborted,
+    /// Jobs were left without a proxy that they could go through: each refused the credentials. Everything else
+    /// was done.
+    ProxiesStopped,
 }
 
 /// What came of a run.
@@ -30,6 +35,10 @@ pub struct RunReport {
     pub progress: Progress,
     /// Latency to the first byte: median, 95th and 99th percentile; `None` without any answer.
     pub latency: Option<[Duration; 3]>,
+    /// Proxies that were left out at the end, with the reason.
+    pub left_out: Vec<(EgressName, Why)>,
+    /// Pools that were stopped for wrong credentials, each with the proxy that refused them.
+    pub stopped_pools: Vec<EgressName>,
     /// Hosts that were given up, with the number of requests that failed with each.
     pub given_up: Vec<(String, u64)>,
 }

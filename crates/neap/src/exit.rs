@@ -79,6 +79,13 @@ pub(crate) const STORE_VERSION: Exit = Exit {
     meaning: "the store is newer or older than this binary and was not migrated",
 };
 
+/// No proxy is left that a job could go through.
+pub(crate) const PROXIES_STOPPED: Exit = Exit {
+    code: 9,
+    name: "PROXIES_STOPPED",
+    meaning: "every proxy pool of a job refused its credentials; set them right, `neap resume` goes on",
+};
+
 /// A second SIGINT: 128 + 2, as a shell reports a process that died of it.
 pub(crate) const ABORTED_INT: Exit = Exit {
     code: 130,
@@ -94,7 +101,7 @@ pub(crate) const ABORTED_TERM: Exit = Exit {
 };
 
 /// Every code there is, in ascending order.
-pub(crate) const ALL: [Exit; 11] = [
+pub(crate) const ALL: [Exit; 12] = [
     DONE,
     ERROR,
     USAGE,
@@ -104,6 +111,7 @@ pub(crate) const ALL: [Exit; 11] = [
     HELD,
     DRAINED,
     STORE_VERSION,
+    PROXIES_STOPPED,
     ABORTED_INT,
     ABORTED_TERM,
 ];
@@ -148,6 +156,7 @@ mod tests {
                 (6, "HELD"),
                 (7, "DRAINED"),
                 (8, "STORE_VERSION"),
+                (9, "PROXIES_STOPPED"),
                 (130, "ABORTED"),
                 (143, "ABORTED"),
             ]

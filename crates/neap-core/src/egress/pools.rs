@@ -293,6 +293,7 @@ impl Pools {
             failed: proxy.failed,
             in_flight: proxy.in_flight,
             limit: proxy.limit(),
+            is_stopped: self.pools[proxy.pool].is_stopped,
             left_out: until.zip(proxy.why),
             rate: self.blame.proxy_rate(self.arm(id), now),
         }

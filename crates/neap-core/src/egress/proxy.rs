@@ -81,6 +81,8 @@ pub struct ProxyView {
     pub in_flight: u32,
     /// Requests that may be in flight.
     pub limit: f64,
+    /// Whether nothing of its pool is used, since a proxy of it refused our credentials.
+    pub is_stopped: bool,
     /// Until when it is left out, and why; `None` if it is used.
     pub left_out: Option<(Time, Why)>,
     /// The expected share of exchanges that it spoils, 0 to 1.

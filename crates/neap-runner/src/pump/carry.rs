@@ -29,6 +29,7 @@ impl Pump {
     /// Asks the scheduler for everything that it wants done now, and does it.
     pub(super) async fn decide_all(&mut self) -> Result<(), RunError> {
         self.finish_jobs().await?;
+        self.mind_proxies();
         for command in self.wanted_of_the_store() {
             self.send(command).await?;
         }

@@ -22,6 +22,7 @@ impl Pump {
     /// Hands back what never went out, stores what was learned, and closes the store.
     pub(super) async fn close(&mut self) -> Result<(), RunError> {
         self.store_memories().await?;
+        self.store_proxies().await?;
         self.send(Command::Close).await?;
         loop {
             match self.events.recv().await {
@@ -41,6 +42,8 @@ impl Pump {
             ended: self.ended(),
             progress: self.standing(),
             latency: self.shop.tally.latencies([0.5, 0.95, 0.99]),
+            left_out: self.left_out(),
+            stopped_pools: self.stopped_pools(),
             given_up: self.given_up,
             jobs: self.jobs.into_keys().collect(),
         }
@@ -50,6 +53,7 @@ impl Pump {
     fn ended(&self) -> Ended {
         match self.ended {
             Some(why) if why == Ended::Aborted || !self.is_finished() => why,
+            None if !self.is_finished() => Ended::ProxiesStopped,
             Some(_) | None => Ended::Finished,
         }
     }

@@ -11,8 +11,9 @@ use neap_core::scope::SkipReason;
 use neap_store::{Command, FoundJob, JobChange};
 use tracing::{info, warn};
 
+use super::proxies::JobProxies;
 use super::{Pump, RunError};
-use crate::jobs::{JobContext, RunJob};
+use crate::jobs::{self, JobContext, RunJob};
 
 impl Pump {
     pub(super) async fn hear_change(
@@ -55,7 +56,11 @@ impl Pump {
                 if self.finished.remove(&job) {
                     let pages = self.counts.get(&job).map_or(0, |counts| counts.pages);
                     let settings = JobSettings::of(&context.job, pages);
-                    desk.state().scheduler.add_job(job, settings);
+                    let scheduler = &mut desk.state().scheduler;
+                    scheduler.add_job(job, settings);
+                    if let Some(proxies) = self.proxies.get(&job) {
+                        proxies.equip(scheduler, &context, desk.clock.now());
+                    }
                 }
                 self.send(Command::OpenJob(job)).await
             }
@@ -82,23 +87,31 @@ impl Pump {
             input_hosts,
             pages,
         };
-        let context = match JobContext::new(job, &self.memory, &*self.lookup.0) {
-            Ok(context) => context,
+        let exits = known.map_or_else(Arc::default, |context| Arc::clone(&context.exits));
+        let lists = jobs::proxies(&job.job, &*self.lookup.0);
+        let context = JobContext::new(job, &self.memory, exits, &*self.lookup.0);
+        let (context, lists) = match context.and_then(|context| Ok((context, lists?))) {
+            Ok(both) => both,
             Err(error) => {
                 warn!(job = name, %error, "a job that was found cannot be run");
                 return Ok(());
             }
         };
         info!(job = name, is_known, "a job was found and is taken up");
-        self.jobs.insert(id, Arc::new(context));
+        let context = Arc::new(context);
+        self.jobs.insert(id, Arc::clone(&context));
         if is_known {
             return Ok(());
         }
+        let proxies = JobProxies::new(lists);
         {
-            let scheduler = &mut self.shop.desk.state().scheduler;
+            let desk = &self.shop.desk;
+            let scheduler = &mut desk.state().scheduler;
             scheduler.raise_concurrency(concurrency);
             scheduler.add_job(id, settings);
+            proxies.equip(scheduler, &context, desk.clock.now());
         }
+        self.proxies.insert(id, proxies);
         self.send(Command::OpenJob(id)).await
     }
 

@@ -82,6 +82,7 @@ pub(crate) async fn crawl(
     let exit = match report.ended {
         Ended::LimitReached => exit::LIMIT_REACHED,
         Ended::Drained => exit::DRAINED,
+        Ended::ProxiesStopped => exit::PROXIES_STOPPED,
         Ended::Aborted => exit::ABORTED_INT,
         Ended::Finished => finished(&jobs, is_fruitless, bounds.fail_on),
     };

@@ -79,7 +79,30 @@ fn lines(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> V
             for_terminal(host)
         ));
     }
+    lines.extend(proxies(report));
     lines.extend(next(store, jobs, report, ending));
+    lines
+}
+
+/// Pools that were stopped, and proxies that were left out.
+fn proxies(report: &RunReport) -> Vec<String> {
+    const MOST: usize = 5;
+    let stopped = report.stopped_pools.iter().map(|name| {
+        format!(
+            "  ✗ pool {} stopped   {} refused the user name or the password; set them right",
+            name.pool, name.proxy
+        )
+    });
+    let mut lines: Vec<String> = stopped.collect();
+    let left_out = report.left_out.iter().take(MOST);
+    lines.extend(left_out.map(|(name, why)| {
+        let why = why.as_str();
+        format!("  left out   {} of pool {}: it {why}", name.proxy, name.pool)
+    }));
+    let more = report.left_out.len().saturating_sub(MOST);
+    if more > 0 {
+        lines.push(format!("  left out   {more} more; `neap proxies` shows them"));
+    }
     lines
 }
 
@@ -139,6 +162,8 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
         Ended::Drained => "stopped",
         Ended::LimitReached => "reached its limit",
         Ended::Aborted => "was aborted",
+        Ended::ProxiesStopped if counts.open() == 0 => "finished",
+        Ended::ProxiesStopped => "stopped for want of a proxy",
     };
     format!(
         "{} round {} {ended} in {}\n  {}   {}   {} done   {} failed   {} skipped   {} left",
