@@ -16,6 +16,7 @@ mod kill;
 mod outage;
 mod outside;
 mod people;
+mod proxies;
 mod segments;
 mod stop;
 mod stores;

@@ -6,6 +6,7 @@ mod failing;
 mod fairness;
 mod limits;
 mod pages;
+mod proxies;
 mod retries;
 mod robots;
 #[path = "../support/mod.rs"]
