@@ -16,7 +16,6 @@ mod kill;
 mod outage;
 mod outside;
 mod people;
-mod proxies;
 mod segments;
 mod stop;
 mod stores;

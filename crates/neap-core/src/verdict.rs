@@ -86,9 +86,8 @@ pub fn decide(
         Charge::Proxy | Charge::Credentials | Charge::Unknown => true,
         Charge::Host | Charge::Nobody => false,
     };
-    let is_free = (speaks_of_host && host_is_failing)
-        || is_others
-        || judgement.outcome == Outcome::Internal;
+    let is_free =
+        (speaks_of_host && host_is_failing) || is_others || judgement.outcome == Outcome::Internal;
     let is_charged = !is_free || history.deferrals >= MAX_DEFERRALS;
     let charged = history.charged + u32::from(is_charged);
     if charged >= retry.attempts {

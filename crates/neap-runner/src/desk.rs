@@ -258,7 +258,13 @@ impl Permit {
                 state.scheduler.return_way(self.job, way, seen, now, dice)
             }
         };
-        charged(*judgement, exchange, attribution, charge, *has_failed_before)
+        charged(
+            *judgement,
+            exchange,
+            attribution,
+            charge,
+            *has_failed_before,
+        )
     }
 }
 

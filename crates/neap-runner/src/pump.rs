@@ -360,10 +360,7 @@ impl Pump {
                 Some(Ended::Aborted) => true,
                 // The last records may be those that finish a job.
                 Some(
-                    Ended::Drained
-                    | Ended::LimitReached
-                    | Ended::Finished
-                    | Ended::ProxiesStopped,
+                    Ended::Drained | Ended::LimitReached | Ended::Finished | Ended::ProxiesStopped,
                 ) => is_settled,
             }
     }

@@ -305,9 +305,7 @@ impl World {
                 .report_probe(flight.ticket, seen, at, &mut self.dice),
             Some(mut page) => {
                 let ask = ask(page.host, Some(page.request));
-                let charge = self
-                    .pools
-                    .report(flight.ticket, seen, at, &mut self.dice);
+                let charge = self.pools.report(flight.ticket, seen, at, &mut self.dice);
                 let is_wrong = by_proxy && !by_host && is_bad && charge == Charge::Host;
                 self.hosts_charged += u32::from(is_wrong);
                 page.failures += 1;

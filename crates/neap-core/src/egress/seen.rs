@@ -13,11 +13,7 @@ use crate::route::Way;
 const SURE_OF_RELAYED: f64 = 0.85;
 
 /// What an exchange shows of its way, by the verdict on it. `retry_after` is the wait that was asked for.
-pub fn seen(
-    exchange: &Exchange,
-    attribution: &Attribution,
-    retry_after: Option<Duration>,
-) -> Seen {
+pub fn seen(exchange: &Exchange, attribution: &Attribution, retry_after: Option<Duration>) -> Seen {
     match attribution.action {
         Action::Accept => Seen::Worked,
         Action::SlowHost | Action::HoldHost | Action::RetryPage => {

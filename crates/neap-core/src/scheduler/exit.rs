@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use rand::RngCore;
 
-use super::turns::Turn;
 use super::Scheduler;
+use super::turns::Turn;
 use super::work::{Probing, Wake};
 use crate::canonical::CanonicalUrl;
 use crate::egress::{Ask, Charge, Member, Party, Pass, Pools, ProxyId, Seen, Ticket};
@@ -54,7 +54,11 @@ impl Exit {
 
     /// Those that may try again now that something changed: a few, or all if nothing else would call them.
     fn call_up(&mut self, few: usize, ring: &mut VecDeque<Turn>) {
-        let count = if self.out == 0 { self.waiting.len() } else { few };
+        let count = if self.out == 0 {
+            self.waiting.len()
+        } else {
+            few
+        };
         ring.extend(self.waiting.drain(..count.min(self.waiting.len())));
     }
 }
@@ -87,7 +91,11 @@ impl Scheduler {
         members: &[Member],
         now: Time,
     ) -> Vec<ProxyId> {
-        let Some(exit) = self.jobs.get_mut(&job).and_then(|entry| entry.exit.as_mut()) else {
+        let Some(exit) = self
+            .jobs
+            .get_mut(&job)
+            .and_then(|entry| entry.exit.as_mut())
+        else {
             return Vec::new();
         };
         exit.was_stopped = false;
@@ -282,13 +290,21 @@ impl Scheduler {
 
     /// All of a job's line go back into the ring, as their lanes were emptied.
     pub(super) fn empty_exit(&mut self, job: JobId) {
-        if let Some(exit) = self.jobs.get_mut(&job).and_then(|entry| entry.exit.as_mut()) {
+        if let Some(exit) = self
+            .jobs
+            .get_mut(&job)
+            .and_then(|entry| entry.exit.as_mut())
+        {
             self.ring.extend(exit.waiting.drain(..));
         }
     }
 
     fn came_home(&mut self, job: JobId) {
-        if let Some(exit) = self.jobs.get_mut(&job).and_then(|entry| entry.exit.as_mut()) {
+        if let Some(exit) = self
+            .jobs
+            .get_mut(&job)
+            .and_then(|entry| entry.exit.as_mut())
+        {
             exit.out = exit.out.saturating_sub(1);
             exit.call_up(AT_ONCE, &mut self.ring);
         }

@@ -192,7 +192,10 @@ impl Lane {
         } else {
             (&self.again, &self.fresh)
         };
-        first.front().or_else(|| then.front()).map(|row| row.request)
+        first
+            .front()
+            .or_else(|| then.front())
+            .map(|row| row.request)
     }
 
     pub(super) fn len(&self) -> usize {

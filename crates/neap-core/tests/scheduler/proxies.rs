@@ -70,7 +70,7 @@ impl Bed {
             request: RequestId(number),
             job,
             host,
-            url: CanonicalUrl::parse("http://a.example/").unwrap(),
+            url: CanonicalUrl::parse("http://a.example/").expect("a plain URL"),
             depth: 0,
             hops: 0,
             charged: 0,
@@ -85,7 +85,7 @@ impl Bed {
         };
         let rows: Vec<Ready> = numbers.map(row).collect();
         self.scheduler.handle_ready(job, host, rows[0].position);
-        let name = Host::parse(&format!("http://h{host}.example")).unwrap();
+        let name = Host::parse(&format!("http://h{host}.example")).expect("a plain host");
         let (now, scheduler) = (self.now, &mut self.scheduler);
         scheduler.handle_host(host, &name, None, None, now, UnixMs(0));
         if let Some(refill) = scheduler.poll_refill() {
@@ -164,7 +164,10 @@ fn what_finds_no_proxy_waits_and_goes_when_one_is_free() {
         bed.land(flight, Seen::Worked);
         out.extend(bed.send());
         assert!(out.len() <= 2);
-        assert!(sent + out.len() >= 12.min(sent + 2), "a free proxy stands idle");
+        assert!(
+            sent + out.len() >= 12.min(sent + 2),
+            "a free proxy stands idle"
+        );
     }
     assert_eq!(sent, 12);
 }
@@ -198,7 +201,10 @@ fn with_every_proxy_left_out_the_run_waits_for_the_first_to_be_tried_again() {
         }
         bed.now = bed.now + Duration::from_millis(10);
     }
-    assert!(failures < 9, "both are left out before every host was asked");
+    assert!(
+        failures < 9,
+        "both are left out before every host was asked"
+    );
     let (at, wake) = bed.scheduler.poll_timeout().expect("a time is known");
     assert_eq!(wake, Wake::Proxies(JOB));
     assert_eq!(bed.scheduler.standstill(), Some((at, wake)));
@@ -217,7 +223,10 @@ fn wrong_credentials_stop_the_job_until_its_proxies_change() {
     let mut bed = Bed::new(1, &settings());
     bed.add(JOB, 1, 10..13);
     let flight = bed.send().pop().unwrap();
-    assert_eq!(bed.land(flight, Seen::WrongCredentials), Charge::Credentials);
+    assert_eq!(
+        bed.land(flight, Seen::WrongCredentials),
+        Charge::Credentials
+    );
     assert!(bed.send().is_empty());
     assert_eq!(bed.scheduler.poll_stopped(), Some(JOB));
     assert_eq!(bed.scheduler.poll_stopped(), None, "it is told once");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use neap_core::classify::{Fault, Outcome};
-use neap_core::exchange::{FailureKind, Timings};
 use neap_core::egress::Ticket;
+use neap_core::exchange::{FailureKind, Timings};
 use neap_core::scheduler::{Dispatch, Ready, Token};
 use neap_core::scope::SkipReason;
 use neap_core::verdict::{MAX_DEFERRALS, Verdict};
@@ -141,9 +141,7 @@ impl Pump {
         } = &mut *desk.state();
         let dispatch = scheduler.poll_dispatch(now)?;
         let (job, host, request) = match &dispatch {
-            Dispatch::Request { request, .. } => {
-                (request.job, request.host, Some(request.request))
-            }
+            Dispatch::Request { request, .. } => (request.job, request.host, Some(request.request)),
             Dispatch::Robots { job, host, .. } => (*job, *host, None),
         };
         let way = scheduler.take_way(job, host, request, now, dice);
@@ -161,7 +159,10 @@ impl Pump {
         let view = desk.state().scheduler.host(token.host, desk.clock.now());
         let load = view.map_or((0.0, 0), |view| (view.limit, view.in_flight));
         let permit = Permit::new(token, job, way, load, Arc::clone(desk));
-        (permit, Slot::new(may_be_page.then_some(job), Arc::clone(desk)))
+        (
+            permit,
+            Slot::new(may_be_page.then_some(job), Arc::clone(desk)),
+        )
     }
 
     /// The store has noted these as in flight: off they go.

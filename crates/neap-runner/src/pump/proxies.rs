@@ -241,7 +241,10 @@ impl Pump {
     pub(super) fn left_out(&self) -> Vec<(EgressName, Why)> {
         let desk = &self.shop.desk;
         let state = desk.state();
-        let pools = self.proxies.keys().filter_map(|job| state.scheduler.pools(*job));
+        let pools = self
+            .proxies
+            .keys()
+            .filter_map(|job| state.scheduler.pools(*job));
         let views = pools.flat_map(|pools| pools.views(desk.clock.now()));
         let left_out = views.filter_map(|view| Some((name(&view), view.left_out?.1)));
         left_out.collect()

@@ -177,8 +177,12 @@ fn standstill_line(standstill: &Standstill) -> String {
         Wake::Host(_, Hold::Robots) => held(format!("robots.txt of {host} is asked for again")),
         Wake::Host(_, Hold::Pace | Hold::Budget) => held(format!("next request to {host}")),
         Wake::RetryDue => format!("every request waits to be asked again: the next one in {wait}"),
-        Wake::Proxies(_) => format!("every proxy is left alone: the next one is tried again in {wait}"),
-        Wake::Network => format!("our own network seems to be down: it is looked at again in {wait}"),
+        Wake::Proxies(_) => {
+            format!("every proxy is left alone: the next one is tried again in {wait}")
+        }
+        Wake::Network => {
+            format!("our own network seems to be down: it is looked at again in {wait}")
+        }
     }
 }
 

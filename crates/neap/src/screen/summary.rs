@@ -97,11 +97,16 @@ fn proxies(report: &RunReport) -> Vec<String> {
     let left_out = report.left_out.iter().take(MOST);
     lines.extend(left_out.map(|(name, why)| {
         let why = why.as_str();
-        format!("  left out   {} of pool {}: it {why}", name.proxy, name.pool)
+        format!(
+            "  left out   {} of pool {}: it {why}",
+            name.proxy, name.pool
+        )
     }));
     let more = report.left_out.len().saturating_sub(MOST);
     if more > 0 {
-        lines.push(format!("  left out   {more} more; `neap proxies` shows them"));
+        lines.push(format!(
+            "  left out   {more} more; `neap proxies` shows them"
+        ));
     }
     lines
 }

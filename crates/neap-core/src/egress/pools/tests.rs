@@ -80,8 +80,7 @@ impl World {
         let seen = seen(&name);
         (
             name,
-            self.pools
-                .report(ticket, seen, self.now, &mut self.dice),
+            self.pools.report(ticket, seen, self.now, &mut self.dice),
         )
     }
 
