@@ -146,8 +146,7 @@ mod tests {
     fn a_proxy_that_refuses_is_named_with_the_evidence() {
         assert_eq!(
             told(&refused()),
-            "\
-  Attempt 1 at 11:59:58Z through rented/10.0.3.7:3128: the proxy refused to open a tunnel (502) after 41 ms; the proxy answered; the proxy's fault (85 % sure); not charged to the page; to be asked again after 0.7 s.
+            "  Attempt 1 at 11:59:58Z through rented/10.0.3.7:3128: the proxy refused to open a tunnel (502) after 41 ms; the proxy answered; the proxy's fault (85 % sure); not charged to the page; to be asked again after 0.7 s.
     Evidence: the proxy could not open a tunnel; Server: \\u{1b}x."
         );
         let last = last_failure(&refused(), &now(false)).join("\n");
