@@ -382,7 +382,7 @@ impl Reader {
         self.names(query.bind(most)).await
     }
 
-    /// How often a host, or one that shares its limit, answered 502 between two moments, in stretches of `step_ms` (1 and up) from the
+    /// How often a host, or one that shares its limit, itself answered 502 between two moments, in stretches of `step_ms` (1 and up) from the
     /// first moment on; stretches without any are left out.
     ///
     /// # Errors
@@ -396,7 +396,7 @@ impl Reader {
     ) -> Result<Vec<BadSecond>, StoreError> {
         let rows = sqlx::query(
             "SELECT (started_ms - ?2) / ?4 AS step, count(*) FROM attempts
-             WHERE fault IN ('host', 'unknown') AND outcome = 6 AND cause = 'http_502'
+             WHERE fault IN ('host', 'unknown') AND cause = 'http_502' AND producer IS NOT 'forward_proxy'
                AND host_id IN (SELECT host_id FROM hosts WHERE host_id = ?1 OR shares_limit_of = ?1)
                AND started_ms BETWEEN ?2 AND ?3
              GROUP BY step ORDER BY step",

@@ -78,11 +78,15 @@ impl HostDelta {
         match attempt.outcome {
             Outcome::Success | Outcome::Redirect | Outcome::Gone => self.ok += 1,
             Outcome::Overload => self.gateway_errors += 1,
+            // Of a gateway's error it may not be known whose it is; then it is not held against the host.
+            Outcome::Transient => {
+                let is_gateways = matches!(attempt.status, Some(502..=504 | 520..=524));
+                self.gateway_errors += i64::from(is_gateways);
+            }
             Outcome::Refused
             | Outcome::ClientError
             | Outcome::RateLimited
             | Outcome::ServerError
-            | Outcome::Transient
             | Outcome::Permanent
             | Outcome::Internal => {}
         }

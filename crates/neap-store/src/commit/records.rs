@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use neap_core::attribution::Attribution;
-use neap_core::classify::Outcome;
+use neap_core::classify::{Fault, Outcome};
 use neap_core::verdict::Verdict;
 use sqlx::SqliteConnection;
 
 use super::guard::{InFlight, in_flight};
 use super::leases::LAND;
 use super::{Changes, Ledger, State, Trouble, bodies, controls, links, redirects, skips};
-use crate::batch::{Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
+use crate::batch::{Attempt, Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
 use crate::now;
 use crate::values::{Args, Bind, Bundle, Shape};
 
@@ -175,23 +175,27 @@ fn attempt(accepted: &Accepted, epoch: i64, args: &mut Args) {
         .int(attempt.outcome.code());
     args.maybe_text(attempt.cause.as_deref());
     // Nobody's fault is written as nothing, like no cause and no error.
-    let has_culprit = attempt.fault != neap_core::classify::Fault::Nobody;
+    let has_culprit = attempt.fault != Fault::Nobody;
     args.maybe_text(has_culprit.then(|| attempt.fault.as_str()));
     args.maybe_text(attempt.error.as_deref().map(cut))
         .int(i64::from(attempt.is_charged));
     args.maybe_int(attempt.backoff.map(millis))
         .int(bytes(attempt.body_bytes));
     args.real(attempt.limit).int(i64::from(attempt.in_flight));
-    attribution(attempt.attribution.as_ref(), args);
+    attribution(attempt, args);
     args.maybe_int(accepted.proxy)
         .maybe_int(attempt.connect_status.map(i64::from));
 }
 
-fn attribution(attribution: Option<&Attribution>, args: &mut Args) {
+/// Who answered, and of what somebody is to blame for, on what evidence.
+fn attribution(attempt: &Attempt, args: &mut Args) {
+    let attribution = attempt.attribution.as_ref();
+    let has_culprit = attempt.fault != Fault::Nobody;
+    let evidence = attribution.filter(|_| has_culprit);
     args.maybe_text(attribution.map(|it| it.producer.as_str()))
         .maybe_text(attribution.map(|it| it.cause.as_str()))
         .maybe_real(attribution.map(|it| it.confidence))
-        .maybe_text(attribution.map(|it| reasons(&it.reasons)).as_deref());
+        .maybe_text(evidence.map(|it| reasons(&it.reasons)).as_deref());
 }
 
 /// Reasons as JSON, no more and no longer than an attribution has them.

@@ -37,6 +37,10 @@ pub(crate) fn by(proxy: &str, verdict: Option<Attribution>, mut record: Record) 
     record.attempt.egress = Some(egress("rented", proxy));
     if let Some(verdict) = &verdict {
         record.attempt.fault = verdict.fault;
+        // What is not the host's is not held against it.
+        if verdict.fault != Fault::Host {
+            record.attempt.outcome = Outcome::Transient;
+        }
     }
     record.attempt.attribution = verdict;
     record
@@ -242,15 +246,24 @@ async fn credentials_that_a_proxy_refuses_are_not_those_that_a_host_refuses() {
 
 #[tokio::test]
 async fn reasons_are_kept_within_their_bounds() {
-    let (mut crawl, job) = crawl(&["http://a.example/1"]).await;
+    let (mut crawl, job) = crawl(&["http://a.example/1", "http://a.example/2"]).await;
     let rows = crawl.ready(job).await;
     let mut verdict = attribution(Producer::Edge, Fault::Host, Cause::Overload);
     verdict.reasons = vec!["é".repeat(200); 20];
     crawl
         .fetch(by("p:1", Some(verdict), failed(&rows[0])))
         .await;
+    // Of what is nobody's fault it is enough to know who answered.
+    let missing = attribution(Producer::OriginApp, Fault::Nobody, Cause::NotFound);
+    crawl
+        .fetch(by("p:1", Some(missing), done(&rows[1], 404)))
+        .await;
+    let told = crawl
+        .query("SELECT producer, diagnosis, evidence FROM attempts WHERE fault IS NULL")
+        .await;
+    assert_eq!(told, [["origin_app", "not_found", "-"]]);
     let kept = crawl
-        .query("SELECT json_array_length(evidence), length(evidence ->> 0) FROM attempts")
+        .query("SELECT json_array_length(evidence), length(evidence ->> 0) FROM attempts WHERE fault IS NOT NULL")
         .await;
     let most = (
         Attribution::MAX_REASONS.to_string(),
