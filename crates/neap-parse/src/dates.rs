@@ -1,10 +1,13 @@
-//! How long does a server ask to wait?
+//! Which moment does a text mean: how long does a server ask to wait, when did a page change?
 //!
 //! `Retry-After` (RFC 9110, section 10.2.3) is a number of seconds or a date. Dates in the wild follow
 //! no grammar, so they are read with the algorithm that browsers use for cookies (RFC 6265, section
 //! 5.1.1): the text is cut at delimiters, and the first piece that looks like a time of day, a day, a
 //! month and a year is taken for it, in this order. All three date forms of RFC 9110 are among what it
-//! reads.
+//! reads. When a page changed, sitemaps and Atom feeds say in the forms of
+//! <https://www.w3.org/TR/NOTE-datetime>, RSS feeds as mail does.
+
+mod w3c;
 
 use std::time::Duration;
 
@@ -28,6 +31,17 @@ pub fn retry_after(value: &str, now: UnixMs) -> Option<Duration> {
         date(value)?.since(now)
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// When something changed: a date as the W3C writes it (`2024-03-01`, `2024-03-01T12:00:00+01:00`), or as
+/// mail and HTTP do (`Fri, 01 Mar 2024 12:00:00 +0100`); `None` if it is neither. A date without a time
+/// is its midnight, one without a zone is in UTC.
+pub fn modified(text: &str) -> Option<UnixMs> {
+    let text = text.trim();
+    w3c::date(text).or_else(|| {
+        let offset = text.rsplit(' ').next().and_then(w3c::offset);
+        date(text)?.0.checked_sub(offset.unwrap_or(0)).map(UnixMs)
+    })
 }
 
 /// Reads a date in whatever form; `None` if it lacks a part or does not exist.
@@ -194,7 +208,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_change_is_dated_as_sitemaps_and_feeds_do() {
+        let example = |seconds: i64| Some(UnixMs(RFC_EXAMPLE.0 + seconds * 1000));
+        for (text, expected) in [
+            ("1994-11-06T08:49:37Z", example(0)),
+            (" 1994-11-06T08:49:37.000+00:00\n", example(0)),
+            ("1994-11-06T09:49:37+01:00", example(0)),
+            ("1994-11-06T06:19:37-02:30", example(0)),
+            ("1994-11-06T06:19:37-0230", example(0)),
+            (
+                "1994-11-06T08:49:37.987654Z",
+                Some(UnixMs(RFC_EXAMPLE.0 + 987)),
+            ),
+            ("1994-11-06T08:49Z", example(-37)),
+            ("1994-11-06T08:49:37", example(0)),
+            ("1994-11-06 08:49:37", example(0)),
+            ("1994-11-06", example(-(8 * 3600 + 49 * 60 + 37))),
+            ("1994-11", Some(UnixMs(783_648_000_000))),
+            ("1994", Some(UnixMs(757_382_400_000))),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", example(0)),
+            ("Sun, 06 Nov 1994 09:49:37 +0100", example(0)),
+            ("06 Nov 94 03:49:37 -0500", example(0)),
+            ("1994-13-06", None),
+            ("1994-02-30", None),
+            ("1994-11-06T25:00Z", None),
+            ("1994-11-06T08:49:37+99:00", None),
+            ("1994-11-06T08:49:37Zulu", None),
+            ("94-11-06", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(modified(text), expected, "{text:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_date_of_a_change_makes_it_panic(text in "[0-9TZ:+. -]{0,40}|\\PC{0,40}") {
+            modified(&text);
+        }
+
         #[test]
         fn every_form_that_a_server_may_send_is_read(seconds in 0u64..=253_402_300_799) {
             let moment = UNIX_EPOCH + Duration::from_secs(seconds);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use neap_core::UnixMs;
-use neap_parse::{Robots, dates, links};
+use neap_parse::{Robots, dates, links, robots, sitemap};
 use serde_json::Value;
 use url::Url;
 
@@ -166,7 +166,11 @@ fn crawler_commons_robots_cases_pass_but_for_a_known_few() {
                     let expected = case["crawl_delay_ms"].as_u64().map(Duration::from_millis);
                     robots(case).crawl_delay() == expected
                 }
-                // Sitemaps are not read here.
+                "sitemap_count" => {
+                    let file = Url::parse("http://www.example.com/robots.txt").expect("a URL");
+                    let found = robots::sitemaps(&bytes(case, "robots"), &file);
+                    case["sitemap_count"].as_u64() == Some(found.len() as u64)
+                }
                 _ => continue,
             };
             ran += 1;
@@ -193,6 +197,51 @@ fn crawler_commons_robots_cases_pass_but_for_a_known_few() {
         };
         assert!(failed <= most, "{differ:#?}");
     }
+}
+
+/// Tests of crawler-commons' sitemap suite that differ, and why that is meant.
+const SITEMAPS_DIFFER: [(&str, &str); 1] = [(
+    "testSitemapXXE",
+    "it refuses whatever has a document type; here nothing that one declares is read",
+)];
+
+#[test]
+fn crawler_commons_sitemaps_are_read_but_for_a_known_few() {
+    let Some(cases) = cases("sitemaps_crawler_commons") else {
+        return;
+    };
+    let mut differ = BTreeMap::new();
+    for case in &cases {
+        let body = bytes(case, "body");
+        let url = Url::parse(text(case, "url")).expect("a URL");
+        let found = sitemap::read(&body, &url, true);
+        let urls = found.map(|found| found.entries);
+        let urls: BTreeSet<String> = urls
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.url.to_string())
+            .collect();
+        if ["XXE", "XInclude"]
+            .iter()
+            .any(|kind| text(case, "test").contains(kind))
+        {
+            // Nothing of the other file that it wants to have read.
+            assert_eq!(
+                urls,
+                ["http://www.example.com/visit-here".to_owned()].into()
+            );
+        }
+        let expected = case["expect"].as_u64();
+        if expected != Some(urls.len() as u64) {
+            differ.insert(text(case, "test"), format!("{expected:?} {urls:?}"));
+        }
+    }
+    let passed = cases.len() - differ.len();
+    println!("sitemaps_crawler_commons: {passed} of {} pass", cases.len());
+    let unknown = differ
+        .keys()
+        .find(|test| SITEMAPS_DIFFER.iter().all(|(known, _)| known != *test));
+    assert_eq!(unknown, None, "{differ:#?}");
 }
 
 #[test]

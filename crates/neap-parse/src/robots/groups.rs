@@ -89,6 +89,7 @@ pub(super) fn applying(text: &[u8], token: &str) -> Group {
                 }
                 continue;
             }
+            Record::Sitemap(_) => continue,
         };
         if names_ended {
             addressee = Addressee::default();
@@ -112,7 +113,7 @@ struct Addressee {
 
 fn add(group: &mut Group, line: u32, record: Record<'_>) {
     match record {
-        Record::UserAgent(_) => {}
+        Record::UserAgent(_) | Record::Sitemap(_) => {}
         Record::Allow(path) => {
             add_rule(group, line, true, path);
             // To allow the index file is to allow its folder, as Google has it.

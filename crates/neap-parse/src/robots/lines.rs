@@ -18,6 +18,8 @@ pub(super) enum Record<'a> {
     Allow(&'a [u8]),
     Disallow(&'a [u8]),
     CrawlDelay(&'a [u8]),
+    /// Where a sitemap is; it stands in no group (RFC 9309, section 2.2.4).
+    Sitemap(&'a [u8]),
 }
 
 /// The records of a file, each with the number of its line, counted from 1.
@@ -49,7 +51,8 @@ fn record(line: &[u8]) -> Option<Record<'_>> {
     let line = &line[..line.len().min(MAX_LINE_BYTES)];
     // A NUL ends the line, as it does for parsers that keep it in a C string.
     let end = memchr::memchr2(b'#', 0, line).unwrap_or(line.len());
-    let (key, value) = key_and_value(line[..end].trim_ascii())?;
+    let line = line[..end].trim_ascii();
+    let (key, value) = key_and_value(line)?;
     let is = |names: &[&str]| names.iter().any(|name| starts_with_ignore_case(key, name));
     if is(&["user-agent", "useragent", "user agent"]) {
         Some(Record::UserAgent(value))
@@ -62,9 +65,19 @@ fn record(line: &[u8]) -> Option<Record<'_>> {
         Some(Record::Disallow(value))
     } else if is(&["crawl-delay"]) {
         Some(Record::CrawlDelay(value))
+    } else if is(&["sitemap", "site-map"]) {
+        Some(Record::Sitemap(value))
+    } else if is_bare_sitemap(key, line) {
+        Some(Record::Sitemap(line))
     } else {
         None
     }
+}
+
+/// Whether a line is the URL of a sitemap whose key was forgotten, as crawler-commons takes it.
+fn is_bare_sitemap(key: &[u8], line: &[u8]) -> bool {
+    let is_url = key.eq_ignore_ascii_case(b"http") || key.eq_ignore_ascii_case(b"https");
+    is_url && (line.ends_with(b".xml") || line.ends_with(b".xml.gz"))
 }
 
 /// Splits at the first colon, or, if there is none, at the blank between exactly two words.
@@ -111,7 +124,16 @@ mod tests {
             ("desallow: /x", Some(Record::Disallow(b"/x"))),
             ("Crawl-delay: 2", Some(Record::CrawlDelay(b"2"))),
             ("Disallow: /x\0/y", Some(Record::Disallow(b"/x"))),
-            ("Sitemap: /s.xml", None),
+            (
+                "Sitemap: http://a.example/s.xml#x",
+                Some(Record::Sitemap(b"http://a.example/s.xml")),
+            ),
+            ("SITE-MAP:/s.xml", Some(Record::Sitemap(b"/s.xml"))),
+            (
+                "http://a.example/s.xml",
+                Some(Record::Sitemap(b"http://a.example/s.xml")),
+            ),
+            ("http://a.example/s", None),
             ("#Disallow: /x", None),
             (": /x", None),
             ("", None),

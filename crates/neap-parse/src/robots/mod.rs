@@ -23,14 +23,17 @@ mod spelling;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_8};
+use neap_core::CanonicalUrl;
 use url::{Position, Url};
 
 pub use self::agent::product_token;
 use self::groups::{Group, Span};
+use self::lines::Record;
 use self::spelling::Target;
 
 /// Bytes of a robots file that are read; what follows, and a line that the limit cuts, is ignored.
@@ -39,6 +42,10 @@ use self::spelling::Target;
 /// worst files of that size that were tried take 30 ms to match against a URL of 4 KiB (measured):
 /// those of long `allow` rules that match in one reading only, so that each is tried in both.
 pub const MAX_ROBOTS_BYTES: usize = 500 * 1024;
+
+/// Most sitemaps that are taken from one file: many times what sites name that split theirs by language
+/// and year instead of naming an index.
+pub const MAX_SITEMAPS: usize = 1_000;
 
 /// Longest crawl delay that is believed; longer ones are read as this. Whoever drives a crawl may
 /// set a lower limit.
@@ -170,6 +177,25 @@ impl Robots {
             line: span.line,
         }
     }
+}
+
+/// The sitemaps that a robots file names, to whatever crawler, each once and in order; at most
+/// [`MAX_SITEMAPS`]. `url` is the URL of the file, since not all are written in full as the protocol asks.
+pub fn sitemaps(body: &[u8], url: &Url) -> Vec<CanonicalUrl> {
+    let text = utf8(readable(body));
+    let mut seen = HashSet::new();
+    let named = lines::records(&text).filter_map(|(_, record)| match record {
+        Record::Sitemap(value) if !value.is_empty() => {
+            CanonicalUrl::join(url, &String::from_utf8_lossy(value)).ok()
+        }
+        Record::Sitemap(_)
+        | Record::UserAgent(_)
+        | Record::Allow(_)
+        | Record::Disallow(_)
+        | Record::CrawlDelay(_) => None,
+    });
+    let once = named.filter(|url| seen.insert(url.clone()));
+    once.take(MAX_SITEMAPS).collect()
 }
 
 impl fmt::Display for Rule<'_> {

@@ -303,3 +303,30 @@ proptest! {
         prop_assert_eq!(allows(&body, "neap", &path), best.1);
     }
 }
+
+#[test]
+fn sitemaps_are_named_to_everyone_wherever_they_stand() {
+    let file = "sitemap: https://a.example/1.xml\nuser-agent: b\nSitemap: /2.xml # in part\ndisallow: /\n\
+                sitemap: https://a.example/1.xml\nsitemap:\nsitemap: ftp://a.example/\nsitemap: https://b.example/3.xml";
+    let found = sitemaps(
+        file.as_bytes(),
+        &Url::parse("http://c.example/robots.txt").unwrap(),
+    );
+    let found: Vec<&str> = found.iter().map(CanonicalUrl::as_str).collect();
+    assert_eq!(
+        found,
+        [
+            "https://a.example/1.xml",
+            "http://c.example/2.xml",
+            "https://b.example/3.xml"
+        ]
+    );
+    let many: String = (0..=MAX_SITEMAPS)
+        .map(|n| format!("sitemap: /{n}\n"))
+        .collect();
+    let found = sitemaps(
+        many.as_bytes(),
+        &Url::parse("http://c.example/robots.txt").unwrap(),
+    );
+    assert_eq!(found.len(), MAX_SITEMAPS);
+}
