@@ -76,6 +76,8 @@ pub struct Input {
     pub urls: Vec<CanonicalUrl>,
     /// Files of URLs, as written in the job file (relative to it); `-` is standard input.
     pub files: Vec<String>,
+    /// Sitemaps and feeds whose pages belong to the input. Default: none.
+    pub sitemaps: Vec<CanonicalUrl>,
     /// The format of all files. Default: what the name of each says, or else `text`.
     pub format: Option<InputFormat>,
     /// The column or member that holds the URL; the others are kept beside it. Default: `url`.
@@ -87,6 +89,7 @@ impl Default for Input {
         Input {
             urls: Vec::new(),
             files: Vec::new(),
+            sitemaps: Vec::new(),
             format: None,
             url_column: "url".to_owned(),
         }
@@ -121,6 +124,9 @@ pub struct Crawl {
     pub max_depth: Option<u32>,
     /// Pages (answers other than redirects) after which the job is finished. Default: no limit.
     pub max_pages: Option<u64>,
+    /// Whether sitemaps that robots.txt names, and sitemaps and feeds that pages link to, are read for
+    /// pages; only with a scope that follows links. Default: yes.
+    pub sitemaps: bool,
 }
 
 impl Default for Crawl {
@@ -131,6 +137,7 @@ impl Default for Crawl {
             exclude: Vec::new(),
             max_depth: None,
             max_pages: None,
+            sitemaps: true,
         }
     }
 }

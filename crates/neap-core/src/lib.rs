@@ -15,6 +15,7 @@ pub mod host;
 pub mod ids;
 pub mod job;
 pub mod limiter;
+pub mod order;
 pub mod politeness;
 pub mod route;
 pub mod scheduler;

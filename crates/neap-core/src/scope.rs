@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::canonical::CanonicalUrl;
+use crate::host::Host;
 use crate::job::Crawl;
 
 /// How far from the input URLs a link may lead.
@@ -234,17 +235,72 @@ impl Scope {
         if self.max_depth.is_some_and(|most| depth > most) {
             return Err(SkipReason::TooDeep);
         }
-        if self
-            .exclude
-            .iter()
-            .any(|pattern| pattern.matches(url.url()))
-        {
-            return Err(SkipReason::Excluded);
+        self.fits_patterns(url)
+    }
+
+    /// Whether a page that a sitemap lists is asked for, if the sitemap was found at `depth`. A job without
+    /// links (`scope = "page"`) reads only sitemaps of its input, and what those list is its input, too.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits_listed(&self, url: &CanonicalUrl, depth: u32) -> Result<(), SkipReason> {
+        match self.kind {
+            ScopeKind::Page => self.fits_patterns(url),
+            ScopeKind::Path | ScopeKind::Host | ScopeKind::Domain | ScopeKind::Any => {
+                self.admits(url, depth)
+            }
         }
+    }
+
+    /// Whether a sitemap is asked for to which another document leads: one on the site of that document, as
+    /// sitemaps.org has it, or within the scope. `include` is for pages, a sitemap need not match it.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits_sitemap(&self, url: &CanonicalUrl, from: &Url) -> Result<(), SkipReason> {
+        if !self.is_same_site(url.url(), from) && !self.reaches(url.url()) {
+            return Err(SkipReason::Scope);
+        }
+        self.is_not_excluded(url)
+    }
+
+    /// Whether the sitemaps are asked for that the robots file of a host names, wherever they are: if pages of
+    /// the host are within the scope.
+    pub fn takes_sitemaps_of(&self, host: &Host) -> bool {
+        let url = host.robots_url();
+        match self.kind {
+            ScopeKind::Page => false,
+            ScopeKind::Any | ScopeKind::Host | ScopeKind::Domain => self.reaches(&url),
+            ScopeKind::Path => {
+                let site = format!("{}/", site(&url));
+                let mut below = self.roots.range(site.clone()..);
+                below.next().is_some_and(|root| root.starts_with(&site))
+            }
+        }
+    }
+
+    /// Whether two URLs are of one host as people mean it: `http` and `https` are one.
+    pub fn is_same_site(&self, one: &Url, other: &Url) -> bool {
+        site(one) == site(other)
+    }
+
+    fn fits_patterns(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        self.is_not_excluded(url)?;
         if !self.include.is_empty() && !self.include.iter().any(|p| p.matches(url.url())) {
             return Err(SkipReason::NotIncluded);
         }
         Ok(())
+    }
+
+    /// Whether it matches no `exclude`.
+    ///
+    /// # Errors
+    /// It matches one.
+    pub fn is_not_excluded(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        match self.exclude.iter().any(|p| p.matches(url.url())) {
+            true => Err(SkipReason::Excluded),
+            false => Ok(()),
+        }
     }
 
     /// Whether the target of a redirect is asked for. A job without links (`scope = "page"`) asks for a
@@ -376,7 +432,7 @@ mod tests {
                 .map(|p| Pattern::parse(p).unwrap())
                 .to_vec(),
             max_depth: Some(2),
-            max_pages: None,
+            ..Crawl::default()
         };
         let scope = Scope::new(&crawl, [&url("http://a.example/")]);
         for (link, depth, expected) in [
@@ -413,6 +469,89 @@ mod tests {
             scope(ScopeKind::Host, "http://a.example/").admits_redirect(&away),
             Err(SkipReason::Scope)
         );
+    }
+
+    #[test]
+    fn sitemaps_may_be_elsewhere_and_what_they_list_may_not() {
+        use ScopeKind::*;
+        let input = "https://docs.shop.example/guide/start.html";
+        for (sitemap, named_by, admitted_by) in [
+            (
+                "http://docs.shop.example/s.xml",
+                "https://docs.shop.example/robots.txt",
+                vec![Page, Path, Host, Domain, Any],
+            ),
+            (
+                "https://cdn.example/2.xml",
+                "https://cdn.example/1.xml",
+                vec![Page, Path, Host, Domain, Any],
+            ),
+            (
+                "https://docs.shop.example/guide/s.xml",
+                "https://cdn.example/1.xml",
+                vec![Path, Host, Domain, Any],
+            ),
+            (
+                "https://other.shop.example/s.xml",
+                "https://cdn.example/1.xml",
+                vec![Domain, Any],
+            ),
+            (
+                "https://other.example/s.xml",
+                "https://cdn.example/1.xml",
+                vec![Any],
+            ),
+        ] {
+            for kind in [Page, Path, Host, Domain, Any] {
+                let from = url(named_by);
+                let admitted = scope(kind, input).admits_sitemap(&url(sitemap), from.url());
+                assert_eq!(
+                    admitted.is_ok(),
+                    admitted_by.contains(&kind),
+                    "{sitemap} by {named_by} in scope {kind:?}"
+                );
+            }
+        }
+        for (host, taken_by) in [
+            ("http://docs.shop.example/", vec![Path, Host, Domain, Any]),
+            ("https://www.shop.example/", vec![Domain, Any]),
+            ("https://docs.shop.example.evil.example/", vec![Any]),
+        ] {
+            for kind in [Page, Path, Host, Domain, Any] {
+                let taken = scope(kind, input).takes_sitemaps_of(&url(host).host());
+                assert_eq!(
+                    taken,
+                    taken_by.contains(&kind),
+                    "those of {host} in scope {kind:?}"
+                );
+            }
+        }
+        let listed = url("https://other.example/");
+        assert_eq!(scope(Page, input).admits_listed(&listed, 0), Ok(()));
+        assert_eq!(
+            scope(Host, input).admits_listed(&listed, 0),
+            Err(SkipReason::Scope)
+        );
+        let crawl = Crawl {
+            exclude: vec![Pattern::parse("*/old/*").unwrap()],
+            include: vec![Pattern::parse("*.html").unwrap()],
+            ..Crawl::default()
+        };
+        let scope = Scope::new(&crawl, [&url(input)]);
+        let from = url("https://a.example/");
+        for (path, as_sitemap, as_page) in [
+            ("1.xml", Ok(()), Err(SkipReason::NotIncluded)),
+            ("1.html", Ok(()), Ok(())),
+            (
+                "old/1.html",
+                Err(SkipReason::Excluded),
+                Err(SkipReason::Excluded),
+            ),
+        ] {
+            let url = CanonicalUrl::join(from.url(), path).unwrap();
+            assert_eq!(scope.admits_sitemap(&url, from.url()), as_sitemap, "{path}");
+            assert_eq!(scope.admits_listed(&url, 0), as_page, "{path}");
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ const PIECES_PER_TURN: usize = 32;
 pub enum BodyLimit {
     /// All of it; more than `request.max_body` is [`FailureKind::TooLarge`].
     MaxBody,
+    /// All of it, and of more than `request.max_body` up to so many bytes: for documents whose format has a
+    /// limit of its own. More is [`FailureKind::TooLarge`].
+    AtLeast(u64),
     /// The first so many bytes, as sent and as decoded; the rest is left unread. For robots.txt, of
     /// which the beginning counts (RFC 9309, section 2.5).
     CutAt(u64),
@@ -66,6 +69,7 @@ impl<'a> Reader<'a> {
         let status = response.status();
         let (limit, is_cut) = match limit {
             BodyLimit::MaxBody => (request.max_body, false),
+            BodyLimit::AtLeast(bytes) => (request.max_body.max(bytes), false),
             BodyLimit::CutAt(bytes) => (bytes, true),
         };
         let decoder = Decoder::for_headers(response.headers(), limit)

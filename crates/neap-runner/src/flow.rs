@@ -8,7 +8,7 @@ use neap_core::attribution::{Evidence, attribute};
 use neap_core::classify::{Outcome, classify};
 use neap_core::scheduler::Ready;
 use neap_core::verdict::{History, Verdict};
-use neap_fetch::{BodyLimit, Egress};
+use neap_fetch::Egress;
 use neap_store::{Command, StoreError, WriterHandle};
 
 use crate::desk::{Desk, Heard, Judged, Permit, Slot};
@@ -42,7 +42,7 @@ pub(crate) async fn flow(
     // 1. Ask, by the way that was taken. Every failure to get an answer is an exchange too.
     let exit = permit.proxy().map(|proxy| job.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
-    let limit = BodyLimit::MaxBody;
+    let limit = reading::limit(request);
     let fetched = job.fetcher.fetch_by(egress, &request.url, limit).await;
     let exchange = &fetched.exchange;
 
@@ -78,8 +78,8 @@ pub(crate) async fn flow(
     }
 
     // 5. Read where it leads, and record all of it at once.
-    let leads = reading::leads(job, request, exchange, &judgement);
     let now = desk.clock.unix();
+    let leads = reading::leads(job, request, exchange, &judgement, now);
     let record = record(
         &shop.store,
         job,

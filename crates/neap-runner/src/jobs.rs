@@ -150,6 +150,11 @@ impl JobContext {
         self.scope.roots() == scope_roots && (!has_headers || self.header_hosts == *input_hosts)
     }
 
+    /// Whether sitemaps and feeds that are found are read for pages.
+    pub(crate) fn takes_sitemaps(&self) -> bool {
+        self.job.crawl.sitemaps && self.scope.follows_links()
+    }
+
     /// Whether robots files hold for this job.
     pub(crate) fn obeys_robots(&self) -> bool {
         match self.job.robots.mode {

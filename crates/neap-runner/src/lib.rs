@@ -11,6 +11,7 @@
 //! | `reading` | what does a page say about where to go next? |
 //! | `exits` | by which way does a job's request go out? |
 //! | `canary` | does our own network work? |
+//! | `sitemaps` | which pages do sitemaps bring, and which sitemaps are asked for? |
 //! | `record` | what is written down of an attempt? |
 //! | `proxies` | which proxies do the pools of a job hold now? |
 //! | `jobs` | what does one job need while it runs? |
@@ -31,6 +32,7 @@ mod reading;
 mod record;
 mod report;
 mod robots;
+mod sitemaps;
 mod stop;
 
 pub use jobs::{RunJob, check_secrets};

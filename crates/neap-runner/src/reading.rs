@@ -2,17 +2,21 @@
 //!
 //! Every link is held against the scope: those inside become requests, those outside are told to the
 //! store with the reason. A redirect is a link of its own kind, held against the scope and the number
-//! of redirects before it.
+//! of redirects before it. What a sitemap or feed lists counts as links, too, see [`crate::sitemaps`].
 
-use neap_core::CanonicalUrl;
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::exchange::{Answer, Exchange};
+use neap_core::order;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
+use neap_core::{CanonicalUrl, UnixMs};
+use neap_fetch::BodyLimit;
 use neap_parse::content_type::{charset, is_html};
+use neap_parse::sitemap;
 use neap_store::{Link, Redirect, RedirectVerdict};
 
 use crate::jobs::JobContext;
+use crate::sitemaps;
 
 /// Where an answer leads.
 #[derive(Debug, Default)]
@@ -24,19 +28,31 @@ pub(crate) struct Leads {
     pub(crate) bad_location: Option<String>,
 }
 
-/// Reads where an answer leads.
+/// How much is read of an answer.
+pub(crate) fn limit(request: &Ready) -> BodyLimit {
+    match order::level(request.position.priority) {
+        Some(_) => BodyLimit::AtLeast(sitemap::MAX_BYTES as u64),
+        None => BodyLimit::MaxBody,
+    }
+}
+
+/// Reads where an answer leads; `now` tells how old is what a sitemap dates.
 pub(crate) fn leads(
     job: &JobContext,
     request: &Ready,
     exchange: &Exchange,
     judgement: &Judgement,
+    now: UnixMs,
 ) -> Leads {
     let Ok(answer) = &exchange.result else {
         return Leads::default();
     };
     match judgement.outcome {
         Outcome::Redirect => redirect(job, request, answer),
-        Outcome::Success => links(job, request, answer),
+        Outcome::Success => match sitemaps::listed(job, request, answer, now) {
+            Some(leads) => leads,
+            None => links(job, request, answer),
+        },
         Outcome::Gone
         | Outcome::Refused
         | Outcome::ClientError
@@ -60,7 +76,7 @@ fn links(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
         request.url.url(),
     );
     let depth = request.depth.saturating_add(1);
-    let priority = i32::try_from(depth).unwrap_or(i32::MAX);
+    let priority = order::of_link(depth);
     let mut leads = Leads::default();
     for url in page.links {
         match job.scope.admits(&url, depth) {
@@ -92,7 +108,11 @@ fn redirect(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
             };
         }
     };
-    let verdict = match job.scope.admits_redirect(&url) {
+    let admitted = match order::level(request.position.priority) {
+        Some(_) => job.scope.admits_sitemap(&url, request.url.url()),
+        None => job.scope.admits_redirect(&url),
+    };
+    let verdict = match admitted {
         Ok(()) if request.hops >= job.job.request.redirects => RedirectVerdict::TooMany,
         Ok(()) => RedirectVerdict::Follow,
         Err(reason) => RedirectVerdict::Refused(reason),

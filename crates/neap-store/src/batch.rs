@@ -46,6 +46,13 @@ pub enum Command {
     },
     /// Gives up requests that will not be asked for. Answered by [`Event::Skipped`].
     Skip(Vec<Skipped>),
+    /// Makes requests of URLs to which no page led: [`Event::Ready`] tells of those that are new.
+    Discover {
+        /// The job; nothing happens if it is over, or none of the run.
+        job: JobId,
+        /// What is to be asked for.
+        links: Vec<Link>,
+    },
     /// Keeps the answer of a host for its robots file.
     Robots(RobotsAnswer),
     /// Keeps how hosts stand and what their limiters learned.

@@ -98,9 +98,9 @@ pub(crate) async fn unhop(
 }
 
 static REOPEN: Shape = Shape::new(
-    "WITH v (host, fingerprint) AS (VALUES ",
-    "(?,?)",
-    ") UPDATE requests SET state = 0, skip_reason = NULL, cause = NULL, due_ms = 0, priority = 0,
+    "WITH v (host, fingerprint, priority) AS (VALUES ",
+    "(?,?,?)",
+    ") UPDATE requests SET state = 0, skip_reason = NULL, cause = NULL, due_ms = 0, priority = v.priority,
      depth = 0, hops = 0, is_hop = 0
      FROM v WHERE requests.host_id = v.host AND requests.fingerprint = v.fingerprint
        AND state = 5 AND (depth > 0 OR hops > 0)",
@@ -122,7 +122,11 @@ pub(crate) async fn adopt(
     let bind = |row: &Found<'_>, args: &mut crate::values::Args| {
         args.int(row.host.0).int(row.fingerprint);
     };
-    let reopened = REOPEN.execute(connection, found, bind).await?;
+    let reopened = REOPEN.execute(connection, found, |row, args| {
+        bind(row, args);
+        args.int(i64::from(row.priority));
+    });
+    let reopened = reopened.await?;
     TO_INPUT.execute(connection, found, bind).await?;
     unhop(connection, found).await?;
     Ok(reopened)

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use neap_core::job::Job;
+use neap_core::order::{self, Level};
 use neap_core::scope::Scope;
 use neap_core::{CanonicalUrl, HostId, JobId};
 use sqlx::SqliteConnection;
@@ -42,11 +43,17 @@ pub struct InputRow {
     /// The other columns of its line: a JSON object, whose size the caller bounds. Of a URL that occurs
     /// again the first is kept.
     pub fields: Option<String>,
+    /// Whether it is a sitemap or feed whose pages are wanted.
+    pub is_sitemap: bool,
 }
 
 impl From<CanonicalUrl> for InputRow {
     fn from(url: CanonicalUrl) -> InputRow {
-        InputRow { url, fields: None }
+        InputRow {
+            url,
+            fields: None,
+            is_sitemap: false,
+        }
     }
 }
 
@@ -275,16 +282,24 @@ impl Intake {
         self.roots.extend(roots.roots().iter().cloned());
         let connection = self.outside.connection();
         self.hosts.learn(connection, urls()).await?;
-        let found: Vec<Found<'_>> = urls()
-            .map(|url| Found {
-                job: self.job_id,
-                host: self.hosts.get(url),
-                fingerprint: self.store.fingerprinter.of(self.job_id, url),
-                priority: 0,
-                depth: 0,
-                parent: None,
-                url,
-            })
+        let found: Vec<Found<'_>> = rows
+            .iter()
+            .map(
+                |InputRow {
+                     url, is_sitemap, ..
+                 }| Found {
+                    job: self.job_id,
+                    host: self.hosts.get(url),
+                    fingerprint: self.store.fingerprinter.of(self.job_id, url),
+                    priority: match is_sitemap {
+                        true => order::of_sitemap(Level::TOP),
+                        false => 0,
+                    },
+                    depth: 0,
+                    parent: None,
+                    url,
+                },
+            )
             .collect();
         insert_hosts(connection, self.job_id, &found).await?;
         let added = insert(connection, &found).await?.len() as u64;

@@ -9,7 +9,7 @@ use crate::limiter::Permit;
 /// The place of a ready request among those of its job and host: lower goes first, field by field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Lower is sooner; a link has its depth, so that a crawl is breadth first.
+    /// Lower is sooner, see [`order`](crate::order).
     pub priority: i32,
     /// When it became due, Unix milliseconds; 0 for a request that never waited.
     pub due_ms: i64,

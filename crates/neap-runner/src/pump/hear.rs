@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use neap_core::Host;
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
@@ -12,6 +13,7 @@ use tracing::{debug, info};
 
 use super::{Note, Pump, RunError};
 use crate::robots::Asked;
+use crate::sitemaps;
 
 impl Pump {
     pub(super) async fn hear_all(&mut self) -> Result<(), RunError> {
@@ -69,7 +71,7 @@ impl Pump {
                 let due = due.map(|at| desk.clock.time_of(at));
                 desk.state().scheduler.handle_next_due(due);
             }
-            Event::Host(row) => self.hear_host(row),
+            Event::Host(row) => self.hear_host(row).await?,
             Event::Counts(job, counts) => {
                 if self.jobs.contains_key(&job) {
                     self.counts.insert(job, counts);
@@ -99,7 +101,12 @@ impl Pump {
             Note::StoreGone(error) => Err(error.into()),
             Note::Robots(host, Asked::Known(answer)) => {
                 let crawl_delay = self.rules.learn(&answer, self.jobs.values());
+                let sitemaps = match self.names.get(&host) {
+                    Some(name) => self.sitemaps(name, &answer),
+                    None => Vec::new(),
+                };
                 self.send(Command::Robots(answer)).await?;
+                self.send_all(sitemaps).await?;
                 desk.state().scheduler.handle_robots(host, crawl_delay);
                 Ok(())
             }
@@ -131,19 +138,45 @@ impl Pump {
         }
     }
 
-    fn hear_host(&mut self, row: HostRow) {
-        let desk = &self.shop.desk;
+    async fn hear_host(&mut self, row: HostRow) -> Result<(), RunError> {
+        let desk = Arc::clone(&self.shop.desk);
         let memory = row
             .limiter
             .and_then(|(json, _)| serde_json::from_value(json).ok());
         let fresh: Option<RobotsAnswer> = row
             .robots
             .filter(|answer| answer.expires > desk.clock.unix());
+        if let Some(answer) = &fresh {
+            // Known to the store, unless the last run ended before it heard of them.
+            self.send_all(self.sitemaps(&row.name, answer)).await?;
+        }
         let robots = fresh.map(|answer| self.rules.learn(&answer, self.jobs.values()));
         let (now, unix_now) = (desk.clock.now(), desk.clock.unix());
         let scheduler = &mut desk.state().scheduler;
         scheduler.handle_host(row.host, &row.name, memory, robots, now, unix_now);
         self.names.insert(row.host, row.name);
+        Ok(())
+    }
+
+    /// Has each job ask for the sitemaps that a robots file names. They are in the store's queue before any
+    /// request of the host can go out, so that no job ends without them.
+    fn sitemaps(&self, name: &Host, answer: &RobotsAnswer) -> Vec<Command> {
+        let found = self.jobs.values().map(|job| Command::Discover {
+            job: job.id,
+            links: sitemaps::named(job, name, answer),
+        });
+        found
+            .filter(
+                |command| !matches!(command, Command::Discover { links, .. } if links.is_empty()),
+            )
+            .collect()
+    }
+
+    async fn send_all(&self, commands: Vec<Command>) -> Result<(), RunError> {
+        for command in commands {
+            self.send(command).await?;
+        }
+        Ok(())
     }
 
     /// Leaves out what robots files forbid, and has it noted; and what nobody can tell yet, which is read

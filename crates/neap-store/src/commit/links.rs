@@ -5,16 +5,48 @@
 
 use std::collections::HashMap;
 
-use neap_core::HostId;
+use neap_core::{HostId, JobId, RequestId};
 use sqlx::SqliteConnection;
 
 use super::records::Accepted;
 use super::{Changes, Ledger, Trouble};
+use crate::batch::Link;
 use crate::discover::{Found, insert, unhop};
 
 /// Makes requests of the links of recorded pages.
 pub(super) async fn discover(
     accepted: &[Accepted],
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    let links = accepted.iter().flat_map(|page| {
+        let (job, parent) = (page.before.job, Some(page.record.request));
+        page.record
+            .links
+            .iter()
+            .map(move |link| (job, parent, link))
+    });
+    make(links, ledger, connection, changes).await
+}
+
+/// Makes requests of URLs to which no page led.
+pub(super) async fn add(
+    job: JobId,
+    links: &[Link],
+    ledger: &mut Ledger,
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+) -> Result<(), Trouble> {
+    if !ledger.jobs.contains(&job) || ledger.heeded.is_cancelled(job) {
+        return Ok(());
+    }
+    let links = links.iter().map(|link| (job, None, link));
+    make(links, ledger, connection, changes).await
+}
+
+async fn make<'a>(
+    links: impl Iterator<Item = (JobId, Option<RequestId>, &'a Link)>,
     ledger: &mut Ledger,
     connection: &mut SqliteConnection,
     changes: &mut Changes,
@@ -25,28 +57,25 @@ pub(super) async fn discover(
         hosts,
         ..
     } = ledger;
-    let links = accepted
-        .iter()
-        .flat_map(|page| page.record.links.iter().map(move |link| (page, link)));
     let unseen: Vec<_> = links
-        .filter_map(|(page, link)| {
-            let fingerprint = fingerprinter.of(page.before.job, &link.url);
-            (!recent.replace(fingerprint)).then_some((page, link, fingerprint))
+        .filter_map(|(job, parent, link)| {
+            let fingerprint = fingerprinter.of(job, &link.url);
+            (!recent.replace(fingerprint)).then_some((job, parent, link, fingerprint))
         })
         .collect();
     if unseen.is_empty() {
         return Ok(());
     }
     hosts
-        .learn(connection, unseen.iter().map(|(_, link, _)| &link.url))
+        .learn(connection, unseen.iter().map(|(_, _, link, _)| &link.url))
         .await?;
-    let found = unseen.iter().map(|(page, link, fingerprint)| Found {
-        job: page.before.job,
+    let found = unseen.iter().map(|(job, parent, link, fingerprint)| Found {
+        job: *job,
         host: hosts.get(&link.url),
         fingerprint: *fingerprint,
         priority: link.priority,
         depth: link.depth,
-        parent: Some(page.record.request),
+        parent: *parent,
         url: &link.url,
     });
     let mut found: Vec<Found<'_>> = found.collect();

@@ -172,6 +172,7 @@ impl Group {
             other @ (Command::OpenJob(_)
             | Command::Announce { .. }
             | Command::Skip(_)
+            | Command::Discover { .. }
             | Command::Robots(_)
             | Command::HostMemory(_)
             | Command::Proxies(_)
@@ -233,6 +234,9 @@ async fn run_single(
             refill::announce(job, from, ledger, connection, changes).await
         }
         Command::Skip(skipped) => rest::skip(&skipped, ledger.epoch, connection, changes).await,
+        Command::Discover { job, links } => {
+            links::add(job, &links, ledger, connection, changes).await
+        }
         Command::Robots(answer) => hosts::keep_robots(&answer, connection).await,
         Command::HostMemory(memories) => {
             hosts::keep_memory(&memories, ledger.epoch, connection).await

@@ -169,7 +169,7 @@ async fn known(store: &Store, row: &JobRow, file: &JobFile) -> Result<Known, Fai
     let (old, new) = (&row.spec.input, &file.job.input);
     let is_read_alike = (old.format, &old.url_column) == (new.format, &new.url_column);
     Ok(Known {
-        urls: old.urls == new.urls,
+        urls: (&old.urls, &old.sitemaps) == (&new.urls, &new.sitemaps),
         files: if is_read_alike {
             store.input_files(row.job_id).await?
         } else {
@@ -248,7 +248,8 @@ impl Pouring<'_> {
 
     /// Whether no row need be read, since the job file lists URLs itself.
     fn is_known(&self) -> bool {
-        !self.file.job.input.urls.is_empty()
+        let input = &self.file.job.input;
+        !(input.urls.is_empty() && input.sitemaps.is_empty())
     }
 
     fn interrupted(&self, exit: Exit, intake: &Intake) -> Failure {

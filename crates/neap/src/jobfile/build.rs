@@ -30,6 +30,9 @@ const MAX_URLS: usize = 1_000_000;
 /// Most files of URLs.
 const MAX_FILES: usize = 1_000;
 
+/// Most sitemaps; an index names more.
+const MAX_SITEMAPS: usize = 1_000;
+
 /// Most patterns of `include` and of `exclude`: each is tried on every link.
 const MAX_PATTERNS: usize = 1_000;
 
@@ -110,13 +113,15 @@ fn name(reader: &mut Reader<'_>, file: &Source, path: &Path) -> String {
 }
 
 fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
-    let (urls_written, files_written) = (
-        reader.element_spots("input.urls").len(),
-        reader.element_spots("input.files").len(),
-    );
+    const SOURCES: [&str; 3] = ["input.urls", "input.files", "input.sitemaps"];
+    let written: usize = SOURCES
+        .iter()
+        .map(|key| reader.element_spots(key).len())
+        .sum();
     let input = Input {
         urls: reader.texts("input.urls", MAX_URLS, values::input_url),
         files: reader.texts("input.files", MAX_FILES, values::path),
+        sitemaps: reader.texts("input.sitemaps", MAX_SITEMAPS, values::input_url),
         format: reader.text("input.format", |text| {
             values::word(text, &values::INPUT_FORMATS)
         }),
@@ -139,8 +144,7 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
             .get(key)
             .is_none_or(|field| field.value.get_ref().is_array())
     };
-    let is_empty = urls_written + files_written == 0;
-    if is_empty && is_array("input.urls") && is_array("input.files") {
+    if written == 0 && SOURCES.into_iter().all(is_array) {
         let spot = reader
             .fields
             .section("input")
@@ -169,6 +173,7 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
         max_pages: max_pages
             .and_then(|pages| u64::try_from(pages).ok())
             .or(default.max_pages),
+        sitemaps: reader.flag("crawl.sitemaps", default.sitemaps),
     }
 }
 

@@ -55,6 +55,7 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "crawl.include"
             | "crawl.exclude"
             | "crawl.max_depth"
+            | "crawl.sitemaps"
             | "identity.user_agent"
             | "identity.headers"
     )
@@ -70,6 +71,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             Input {
                 urls: _,
                 files: _,
+                sitemaps: _,
                 format,
                 url_column,
             },
@@ -80,6 +82,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 exclude,
                 max_depth,
                 max_pages,
+                sitemaps,
             },
         identity: Identity {
             user_agent,
@@ -159,6 +162,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "crawl.max_pages",
             max_pages.map_or_else(no_limit, |pages| pages.to_string()),
         ),
+        ("crawl.sitemaps", sitemaps.to_string()),
         ("identity.user_agent", quoted(user_agent)),
         ("identity.headers", headers_text(headers)),
         ("request.connect_timeout", duration_text(*connect_timeout)),
@@ -221,8 +225,10 @@ pub(crate) fn at_most_text(most: AtMost) -> String {
 fn input_changes(stored: &Input, new: &Input) -> Vec<String> {
     let urls = |input: &Input| input.urls.iter().map(ToString::to_string).collect();
     let files = |input: &Input| input.files.iter().cloned().collect();
+    let sitemaps = |input: &Input| input.sitemaps.iter().map(ToString::to_string).collect();
     let mut lines = added("input.urls", urls(stored), urls(new));
     lines.extend(added("input.files", files(stored), files(new)));
+    lines.extend(added("input.sitemaps", sitemaps(stored), sitemaps(new)));
     lines
 }
 

@@ -4,12 +4,13 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 41] = [
+pub(super) const KEYS: [&str; 43] = [
     "neap",
     "name",
     "description",
     "input.urls",
     "input.files",
+    "input.sitemaps",
     "input.format",
     "input.url_column",
     "crawl.scope",
@@ -17,6 +18,7 @@ pub(super) const KEYS: [&str; 41] = [
     "crawl.exclude",
     "crawl.max_depth",
     "crawl.max_pages",
+    "crawl.sitemaps",
     "identity.user_agent",
     "identity.headers",
     "request.connect_timeout",

@@ -78,6 +78,7 @@ fn every_key_takes_its_good_value() {
         ("crawl.exclude", "['*/print/*']", "[\"*/print/*\"]"),
         ("crawl.max_depth", "0", "0"),
         ("crawl.max_pages", "200_000", "200000"),
+        ("crawl.sitemaps", "false", "false"),
         ("identity.user_agent", "'Bot/1.0'", "\"Bot/1.0\""),
         (
             "identity.headers",
@@ -810,8 +811,8 @@ fn deep_nesting_is_refused_and_not_followed() {
 #[test]
 fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
     let stored = with("name = 'n'").unwrap().job;
-    let text = "neap = 1\nname = 'n'\ndescription = 'new'\n[input]\nurls = ['http://a.example/', 'http://b.example/']\nfiles = ['f']\n\
-        [crawl]\nscope = 'host'\ninclude = ['/p/*']\nexclude = ['/q']\nmax_depth = 3\nmax_pages = 10\n\
+    let text = "neap = 1\nname = 'n'\ndescription = 'new'\n[input]\nurls = ['http://a.example/', 'http://b.example/']\nfiles = ['f']\nsitemaps = ['http://a.example/s']\n\
+        [crawl]\nscope = 'host'\ninclude = ['/p/*']\nexclude = ['/q']\nmax_depth = 3\nmax_pages = 10\nsitemaps = false\n\
         [identity]\nuser_agent = 'B/1'\nheaders = { x-a = '1' }\n\
         [limits]\ndelay = '2s'\nper_host_rate = '5/s'\nkey = 'domain'\n[retry]\nattempts = 3\nbudget = 'none'\n[robots]\nmode = 'off'\n\
         [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\ndurability = 'normal'\n";
@@ -834,6 +835,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
             "store.durability: full -> normal",
             "input.urls: 1 added",
             "input.files: 1 added",
+            "input.sitemaps: 1 added",
         ]
     );
     assert_eq!(
@@ -843,6 +845,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
             "crawl.include: [] -> [\"/p/*\"]".to_owned(),
             "crawl.exclude: [] -> [\"/q\"]".to_owned(),
             "crawl.max_depth: no limit -> 3".to_owned(),
+            "crawl.sitemaps: true -> false".to_owned(),
             format!(
                 "identity.user_agent: \"{}\" -> \"B/1\"",
                 neap_core::job::DEFAULT_USER_AGENT

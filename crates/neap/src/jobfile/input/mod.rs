@@ -1,6 +1,6 @@
 //! Which URLs does a job start from, and what stands beside them?
 //!
-//! First those of `input.urls`, then those of each file of `input.files`, in their order. The files are
+//! First those of `input.sitemaps` and of `input.urls`, then those of each file of `input.files`, in their order. The files are
 //! streamed, so their length does not matter. A line that is no URL stops nothing: it is counted and the
 //! first are kept, to be told as warnings.
 //!
@@ -21,7 +21,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use neap_core::canonical::CanonicalUrl;
 use neap_core::job::InputFormat;
 use neap_store::{InputFile, InputRow};
 
@@ -64,7 +63,7 @@ impl std::fmt::Display for Malformed {
 /// What of the input is known, so that it need not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// The URLs in the job file itself.
+    /// The URLs in the job file itself, those of sitemaps included.
     pub(crate) urls: bool,
     /// Files as they were when they were read.
     pub(crate) files: Vec<InputFile>,
@@ -73,7 +72,7 @@ pub(crate) struct Known {
 /// The URLs of a job, one after another; ends after the first error.
 #[derive(Debug)]
 pub(crate) struct InputRows {
-    listed: std::vec::IntoIter<CanonicalUrl>,
+    listed: std::vec::IntoIter<InputRow>,
     files: std::vec::IntoIter<NamedFile>,
     open: Option<OpenFile>,
     format: Option<InputFormat>,
@@ -148,7 +147,13 @@ impl JobFile {
         let listed = if known.urls {
             Vec::new()
         } else {
-            input.urls.clone()
+            // A URL that is both is read for what it lists.
+            let sitemaps = input.sitemaps.iter().map(|url| InputRow {
+                is_sitemap: true,
+                ..url.clone().into()
+            });
+            let pages = input.urls.iter().map(|url| url.clone().into());
+            sitemaps.chain(pages).collect()
         };
         Ok(InputRows {
             listed: listed.into_iter(),
@@ -281,9 +286,9 @@ impl Iterator for InputRows {
     type Item = Result<InputRow, JobFileError>;
 
     fn next(&mut self) -> Option<Result<InputRow, JobFileError>> {
-        if let Some(url) = self.listed.next() {
+        if let Some(row) = self.listed.next() {
             self.rows += 1;
-            return Some(Ok(url.into()));
+            return Some(Ok(row));
         }
         loop {
             let found = match self.next_of_file() {

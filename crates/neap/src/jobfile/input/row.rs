@@ -155,7 +155,11 @@ fn row(text: &str, beside: Map<String, Value>) -> Result<InputRow, String> {
             "more than {MAX_FIELDS_BYTES} bytes beside the URL, as JSON"
         ));
     }
-    Ok(InputRow { url, fields })
+    Ok(InputRow {
+        url,
+        fields,
+        is_sitemap: false,
+    })
 }
 
 fn whole(line: Line<'_>) -> Result<&str, String> {
