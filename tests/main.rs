@@ -17,6 +17,7 @@ mod outage;
 mod outside;
 mod people;
 mod segments;
+mod sitemaps;
 mod stop;
 mod stores;
 mod support;

@@ -1,6 +1,7 @@
 //! Which URLs become requests, and in which order they are handed out.
 
-use neap_store::{Command, Event, Position, RedirectVerdict, StoreError, Submission};
+use neap_core::JobId;
+use neap_store::{Command, Event, Link, Position, RedirectVerdict, StoreError, Submission};
 
 use crate::support::{crawl, done, job, linking, redirect, submit, url};
 
@@ -100,7 +101,7 @@ async fn added_input_opens_a_finished_job_again_and_widens_its_scope() {
     spec.limits.concurrency = 3;
     crawl.store.update_spec(job_id, &spec).await.unwrap();
     assert_eq!(crawl.store.job(job_id).await.unwrap().spec, spec);
-    let unknown = crawl.store.add_input(neap_core::JobId(99), []).await;
+    let unknown = crawl.store.add_input(JobId(99), []).await;
     assert!(matches!(unknown, Err(StoreError::Unexpected(_))));
 }
 
@@ -568,4 +569,55 @@ async fn input_that_was_only_skipped_or_a_hop_is_asked_for() {
     crawl.assert_counters().await;
     let hops = crawl.query("SELECT count(*) FROM requests WHERE is_hop = 1");
     assert_eq!(hops.await, [["0"]]);
+}
+
+#[tokio::test]
+async fn urls_to_which_no_page_led_become_requests_once() {
+    let (mut crawl, job_id) = crawl(&["http://a.example/"]).await;
+    let link = |text: &str| Link {
+        url: url(text),
+        depth: 1,
+        priority: -4,
+    };
+    let urls = [
+        "http://a.example/",
+        "http://a.example/map",
+        "http://b.example/map",
+    ];
+    let discover = |job| Command::Discover {
+        job,
+        links: urls.iter().map(|text| link(text)).collect(),
+    };
+    crawl.ready(job_id).await;
+    crawl.send(discover(job_id)).await;
+    let mut announced = Vec::new();
+    for _ in 0..2 {
+        match crawl.event().await {
+            Event::Ready(ready) => {
+                announced.push((ready.host_name.to_string(), ready.first.priority))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let hosts = ["http://a.example", "http://b.example"].map(|host| (host.to_owned(), -4));
+    assert_eq!(announced, hosts);
+    // Again, as after a restart; and for a job that is none of the run.
+    let crawl = &mut crawl.killed().await;
+    crawl.ready(job_id).await;
+    crawl.send(discover(job_id)).await;
+    crawl.send(discover(JobId(99))).await;
+    let found = crawl.ready(job_id).await;
+    let found: Vec<_> = found
+        .iter()
+        .map(|row| (row.url.as_str(), row.depth, row.position.priority))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("http://a.example/map", 1, -4),
+            ("http://a.example/", 0, 0),
+            ("http://b.example/map", 1, -4)
+        ]
+    );
+    crawl.assert_counters().await;
 }

@@ -456,6 +456,7 @@ async fn a_job_is_seen_when_it_is_complete_and_not_before() {
     let rows = [HOST, OTHER, HOST].map(|text| InputRow {
         url: url(text),
         fields: Some(format!("{{\"from\":\"{text}\"}}")),
+        is_sitemap: false,
     });
     intake.add(&rows).await.unwrap();
     assert_eq!(crawl.store.jobs().await.unwrap().len(), 1);
@@ -483,6 +484,7 @@ async fn half_a_submission_is_cleared_away_by_the_next() {
     let row = |n| InputRow {
         url: url(&format!("http://c.example/{n}")),
         fields: Some("{}".to_owned()),
+        is_sitemap: false,
     };
     let rows: Vec<InputRow> = (0..9000).map(row).collect();
     let counts = "SELECT count(*), (SELECT count(*) FROM inputs), (SELECT count(*) FROM drafts),
@@ -514,6 +516,7 @@ async fn what_stood_beside_a_url_is_seen_wherever_its_redirects_lead() {
     let rows = [(HOST, "{\"sku\":1}"), (OTHER, "{\"sku\":2}")].map(|(text, fields)| InputRow {
         url: url(text),
         fields: Some(fields.to_owned()),
+        is_sitemap: false,
     });
     addition.add(&rows).await.unwrap();
     let added = addition.complete(&[]).await.unwrap();
