@@ -24,6 +24,8 @@ fn every_example_job_file_runs() {
             "--set",
             "input.files=[]",
             "--set",
+            "input.sitemaps=[]",
+            "--set",
             "limits.delay=0s",
         ];
         let db = place.path("job.db");

@@ -867,8 +867,8 @@ fn the_examples_are_good_and_show_every_key() {
     let mut shown_keys = std::collections::BTreeSet::new();
     for name in ["list", "site", "polite", "demo"] {
         let path = dir.join(name).with_extension("toml");
-        let override_urls = "input.urls=['http://127.0.0.1:1/']".to_owned();
-        for overrides in [vec![], vec![override_urls]] {
+        let at_home = ["input.urls=['http://127.0.0.1:1/']", "input.sitemaps=[]"];
+        for overrides in [vec![], at_home.map(str::to_owned).to_vec()] {
             let read_back =
                 read(&path, &overrides).unwrap_or_else(|error| panic!("{}", shown(&error)));
             assert_eq!(read_back.job.name, name);
