@@ -49,7 +49,6 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
         .page("/packed", page())
         .page("/plain", page())
         .page("/from-cdn", page())
-        .page("/important", page())
         .start();
     site.set_page(
         "/robots.txt",
@@ -65,16 +64,10 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
     let packed = Reply::ok(packed).header("content-type", "application/gzip");
     site.set_page("/packed.xml.gz", packed);
     site.set_page("/list.txt", Reply::text(site.url("/plain")));
-    let important = format!(
-        "<urlset><url><loc>{}</loc></url><url><loc>{}</loc><priority>1.0</priority></url></urlset>",
-        site.url("/from-cdn"),
-        site.url("/important"),
-    );
-    cdn.set_page("/map.xml", xml(important));
+    cdn.set_page("/map.xml", xml(urlset([site.url("/from-cdn")])));
 
     let place = Place::new();
-    let job = site_job(&site.url("/"), "[limits]\nper_host = 1\n");
-    place.write("site.toml", &job);
+    place.write("site.toml", &site_job(&site.url("/"), ""));
     place.neap(&["run", "site.toml"]).expect(0);
     let paths = [
         "/",
@@ -82,7 +75,6 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
         "/packed",
         "/plain",
         "/from-cdn",
-        "/important",
         "/index.xml",
         "/packed.xml.gz",
         "/list.txt",
@@ -99,9 +91,6 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
             format!("SELECT count(*) FROM skipped WHERE url = '{url}' AND reason = '{reason}'");
         assert_eq!(place.number(&sql), 1, "{url}");
     }
-    let asked: Vec<String> = site.log().into_iter().map(|asked| asked.target).collect();
-    let at = |path: &str| asked.iter().position(|target| target == path).unwrap();
-    assert!(at("/important") < at("/from-cdn"), "{asked:?}");
     place.check_invariants();
 }
 
@@ -143,6 +132,28 @@ fn a_job_may_be_the_pages_of_its_sitemaps_and_no_others() {
         1
     );
     place.check_invariants();
+}
+
+#[test]
+fn what_a_sitemap_calls_important_goes_first() {
+    let site = Site::builder().fallback(|_| page()).start();
+    let listed: String = (0..10)
+        .map(|n| {
+            let url = site.url(&format!("/{n}"));
+            format!("<url><loc>{url}</loc><priority>0.{n}</priority></url>")
+        })
+        .collect();
+    site.set_page("/map.xml", xml(format!("<urlset>{listed}</urlset>")));
+    let place = Place::new();
+    let job = format!(
+        "neap = 1\nname = 'listed'\n[input]\nsitemaps = ['{}']\n[limits]\nper_host = 1\n",
+        site.url("/map.xml"),
+    );
+    place.write("listed.toml", &job);
+    place.neap(&["run", "listed.toml"]).expect(0);
+    let asked: Vec<String> = site.log().into_iter().map(|asked| asked.target).collect();
+    let pages: Vec<String> = (0..10).rev().map(|n| format!("/{n}")).collect();
+    assert_eq!(asked[2..], pages, "after robots.txt and the sitemap");
 }
 
 #[test]
