@@ -1,6 +1,6 @@
 //! Does every job file in `jobs/` run as it stands?
 
-use neap_testkit::{Site, Tree};
+use neap_testkit::{ForwardProxy, Reply, Site, Tree};
 
 use crate::support::{Place, root};
 
@@ -13,7 +13,10 @@ fn every_example_job_file_runs() {
             continue;
         }
         files += 1;
-        let site = Site::builder().tree(Tree::new(6, 3, 400)).start();
+        let site = Site::builder()
+            .tree(Tree::new(6, 3, 400))
+            .page("/robots.txt", Reply::ok("User-agent: *\nAllow: /\n"))
+            .start();
         let place = Place::new();
         let file = path.to_str().unwrap();
         place.neap(&["check", file]).expect(0);
@@ -31,6 +34,17 @@ fn every_example_job_file_runs() {
         let db = place.path("job.db");
         let mut arguments = vec!["--db", db.to_str().unwrap(), "run", file];
         arguments.extend(overrides);
+        let proxy = ForwardProxy::builder().start();
+        let list = place.write("proxies.txt", &proxy.url());
+        let pools = [
+            format!("proxy.pool.datacentre.file={}", list.display()),
+            format!("proxy.pool.residential.urls=['{}']", proxy.url()),
+        ];
+        let text = std::fs::read_to_string(&path).unwrap();
+        let has_pools = text.contains("[[proxy.pool]]");
+        if has_pools {
+            arguments.extend(pools.iter().flat_map(|pool| ["--set", pool]));
+        }
         let said = place
             .command(&arguments)
             .env("SHOP_TOKEN", "x")
@@ -44,6 +58,10 @@ fn every_example_job_file_runs() {
             said.err
         );
         assert!(site.asked() > 0, "{} asked for nothing", path.display());
+        // A job with proxies never goes without them, and no other job takes one.
+        let through_proxy = if has_pools { site.asked() } else { 0 };
+        let passed = proxy.passed().len() as u64;
+        assert_eq!(passed, through_proxy, "{}", path.display());
     }
     assert!(files >= 3, "only {files} job files");
 }

@@ -16,6 +16,7 @@ mod kill;
 mod outage;
 mod outside;
 mod people;
+mod pools;
 mod segments;
 mod sitemaps;
 mod stop;

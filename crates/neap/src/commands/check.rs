@@ -4,13 +4,16 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
+use neap_core::egress::chain;
+use neap_core::job::{Job, ProxyPool};
 use neap_core::{CanonicalUrl, Host};
 
 use crate::cli::Global;
 use crate::exit::{self, Exit};
-use crate::failure::Failure;
+use crate::failure::{Failure, words};
 use crate::jobfile::{self, JobFile, Known};
-use crate::screen::number;
+use crate::print::escape::for_terminal;
+use crate::screen::{grouped, number};
 
 /// Checks every file, and tells of each; the first bad one does not hide the others.
 ///
@@ -48,10 +51,18 @@ fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Fa
     if hosts.is_empty() {
         return Err(super::submit::nothing_to_ask(&file));
     }
-    if let Err(error) = neap_runner::check_secrets(&file.job, |name| std::env::var(name).ok()) {
-        say!("{}: a run would fail: {error}", file.path.display());
-    }
-    Ok(told(&file, input.rows(), seen.again, &hosts))
+    let checked = neap_runner::check_secrets(&file.job, |name| std::env::var(name).ok());
+    let members = checked.unwrap_or_else(|error| {
+        let why = words(&error);
+        say!(
+            "{}: a run would fail: {}",
+            file.path.display(),
+            for_terminal(&why)
+        );
+        Vec::new()
+    });
+    let ways = ways(&file.job, &members);
+    Ok(told(&file, input.rows(), seen.again, &hosts) + &ways)
 }
 
 /// Digests of URLs that are remembered, to tell those that occur again: some 100 MB.
@@ -88,4 +99,41 @@ fn told(file: &JobFile, rows: u64, again: u64, hosts: &BTreeSet<Host>) -> String
             again => format!(" ({} left out)", number(again, "duplicate")),
         },
     )
+}
+
+/// Through which pools requests go, in order, with the number of their `members` if that is known. Empty for
+/// a job without pools.
+fn ways(job: &Job, members: &[usize]) -> String {
+    let pools = &job.proxy.pools;
+    // The job was read, so its pools are in order.
+    let order = chain(pools).unwrap_or_default();
+    let named = order
+        .iter()
+        .map(|place| way(&pools[*place], members.get(*place)));
+    let mut ways: Vec<String> = named.collect();
+    if ways.is_empty() {
+        return String::new();
+    }
+    if job.proxy.direct {
+        ways.push("directly".to_owned());
+    }
+    format!(", through {}", ways.join(", then "))
+}
+
+fn way(pool: &ProxyPool, members: Option<&usize>) -> String {
+    let list = pool.file.as_deref().map(Path::new);
+    let file = list.and_then(Path::file_name).map(|name| {
+        let name = name.to_string_lossy();
+        let some = if pool.urls.is_empty() { "" } else { "some " };
+        format!("{some}from {}", for_terminal(&name))
+    });
+    let count = members.map(|members| match members {
+        1 => "1 proxy".to_owned(),
+        many => format!("{} proxies", grouped(*many as u64)),
+    });
+    match (count, file) {
+        (Some(count), Some(file)) => format!("{} ({count} {file})", pool.name),
+        (Some(told), None) | (None, Some(told)) => format!("{} ({told})", pool.name),
+        (None, None) => pool.name.clone(),
+    }
 }

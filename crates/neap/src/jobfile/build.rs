@@ -17,6 +17,7 @@ use super::compare::duration_text;
 use super::headers::{self, MAX_HEADERS};
 use super::input::STDIN;
 use super::problem::Complaint;
+use super::proxies;
 use super::reader::{Reader, string};
 use super::source::Source;
 use super::values;
@@ -69,7 +70,7 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
         adaptive: adaptive(reader),
         retry: retry(reader),
         robots: robots(reader),
-        proxy: Default::default(),
+        proxy: proxies::proxy(reader, path),
         store: store(reader),
         expect: expect(reader),
     };
@@ -278,7 +279,7 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
             default.retry_after_max,
         ),
         budget: reader.share("retry.budget", default.budget),
-        swap_proxy_after: default.swap_proxy_after,
+        swap_proxy_after: reader.u32("retry.swap_proxy_after", 1..=100, default.swap_proxy_after),
     }
 }
 
@@ -334,4 +335,5 @@ fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) {
         let keys = ["request.connect_timeout", "request.total_timeout"];
         reader.complain(&keys, file, complaint);
     }
+    proxies::check_together(reader, file, job);
 }

@@ -4,13 +4,15 @@
 //! What decides *which* pages belong to it, and as whom it asks for them, may not: the pages it has would
 //! belong to one crawl and the coming ones to another. That needs a new round (`--fresh`).
 
+pub(super) mod pools;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
-    Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Rate, Request, Retry,
-    Robots, Template,
+    Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Proxy, Rate, Request,
+    Retry, Robots, Template,
 };
 use neap_core::scope::Pattern;
 
@@ -44,6 +46,9 @@ pub(crate) fn compare(stored: &Job, new: &Job) -> Changes {
     }
     changes
         .at_once
+        .extend(pools::changes(&stored.proxy.pools, &new.proxy.pools));
+    changes
+        .at_once
         .extend(input_changes(&stored.input, &new.input));
     changes
 }
@@ -62,7 +67,7 @@ fn decides_what_is_crawled(key: &str) -> bool {
 }
 
 /// Every setting of a job in the order of [`super::keys::KEYS`] and as a job file would write it, input
-/// excepted. Taken apart by name, so that a new field does not compile until it is compared, too.
+/// and pools excepted. Taken apart by name, so that a new field does not compile until it is compared, too.
 pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
     let Job {
         name,
@@ -113,13 +118,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 jitter,
                 retry_after_max,
                 budget,
-                swap_proxy_after: _,
+                swap_proxy_after,
             },
         robots: Robots {
             mode,
             crawl_delay_max,
         },
-        proxy: _,
+        proxy: Proxy { pools: _, direct },
         adaptive: Adaptive { give_up_after },
         store:
             Keep {
@@ -188,8 +193,10 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "retry.budget",
             budget.map_or_else(|| "none".to_owned(), |share| share.to_string()),
         ),
+        ("retry.swap_proxy_after", swap_proxy_after.to_string()),
         ("robots.mode", word_for(*mode, &ROBOTS_MODES).to_owned()),
         ("robots.crawl_delay_max", duration_text(*crawl_delay_max)),
+        ("proxy.direct", direct.to_string()),
         ("adaptive.give_up_after", duration_text(*give_up_after)),
         (
             "store.path",
@@ -226,22 +233,27 @@ fn input_changes(stored: &Input, new: &Input) -> Vec<String> {
     let urls = |input: &Input| input.urls.iter().map(ToString::to_string).collect();
     let files = |input: &Input| input.files.iter().cloned().collect();
     let sitemaps = |input: &Input| input.sitemaps.iter().map(ToString::to_string).collect();
-    let mut lines = added("input.urls", urls(stored), urls(new));
-    lines.extend(added("input.files", files(stored), files(new)));
-    lines.extend(added("input.sitemaps", sitemaps(stored), sitemaps(new)));
+    let gone = "no longer listed, kept in the job";
+    let mut lines = added("input.urls", urls(stored), urls(new), gone);
+    lines.extend(added("input.files", files(stored), files(new), gone));
+    lines.extend(added(
+        "input.sitemaps",
+        sitemaps(stored),
+        sitemaps(new),
+        gone,
+    ));
     lines
 }
 
-fn added(key: &str, old: BTreeSet<String>, new: BTreeSet<String>) -> Vec<String> {
+/// How many were added, and how many are gone: `gone` says what that means.
+fn added(key: &str, old: BTreeSet<String>, new: BTreeSet<String>, gone: &str) -> Vec<String> {
     let (added, missing) = (new.difference(&old).count(), old.difference(&new).count());
     let mut lines = Vec::new();
     if added > 0 {
         lines.push(format!("{key}: {added} added"));
     }
     if missing > 0 {
-        lines.push(format!(
-            "{key}: {missing} no longer listed, kept in the job"
-        ));
+        lines.push(format!("{key}: {missing} {gone}"));
     }
     lines
 }

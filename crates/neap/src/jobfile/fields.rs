@@ -4,6 +4,8 @@
 //! of them at once. Each `--set key=value` then replaces the field it names, so the last one wins. What
 //! an override replaces is not looked at any more.
 
+mod pools;
+
 use std::collections::BTreeMap;
 
 use toml::Spanned;
@@ -78,7 +80,10 @@ impl Override {
 /// Everything that was written, by known key.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
-    fields: BTreeMap<&'static str, Field<'a>>,
+    /// By key; that of a value in a pool is [`keys::pool_key`]'s.
+    fields: BTreeMap<String, Field<'a>>,
+    /// Where each `[[proxy.pool]]` begins.
+    pools: Vec<Spot>,
     /// `identity.headers`, by name as written. Kept apart so that one header can be overridden.
     pub(super) headers: Vec<(String, Field<'a>)>,
     /// Where each section of the file begins.
@@ -103,7 +108,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// What was written for a key of [`keys::KEYS`].
+    /// What was written for a key of [`keys::KEYS`], or for one of a pool.
     pub(super) fn get(&self, key: &str) -> Option<&Field<'a>> {
         self.fields.get(key)
     }
@@ -160,8 +165,9 @@ impl<'a> Fields<'a> {
     fn add(&mut self, section: &str, name: &str, field: Field<'a>, problems: &mut Problems) {
         match keys::find(section, name) {
             Some("identity.headers") => self.add_headers(field, problems),
+            Some("proxy.pool") => self.add_pools(field, problems),
             Some(key) => {
-                self.fields.insert(key, field);
+                self.fields.insert(key.to_owned(), field);
             }
             None => problems.key(field.key, keys::unknown(section, name)),
         }
@@ -202,6 +208,7 @@ impl<'a> Fields<'a> {
                 self.add_section(section, field, problems);
             }
             [name] => self.add("", name, field, problems),
+            ["proxy", "pool", path] => self.add_pool_override(path, field, problems),
             ["identity", "headers", name] => {
                 self.headers
                     .retain(|(other, _)| !other.eq_ignore_ascii_case(name));

@@ -91,7 +91,7 @@ pub(super) fn value(name: &str, text: &str) -> Result<Template, Complaint> {
 }
 
 /// Checks that every `${` is a whole `${env:NAME}`.
-fn references(text: &str) -> Result<(), Complaint> {
+pub(super) fn references(text: &str) -> Result<(), Complaint> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("${") {
         let name = after

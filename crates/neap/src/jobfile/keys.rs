@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 43] = [
+pub(super) const KEYS: [&str; 46] = [
     "neap",
     "name",
     "description",
@@ -38,8 +38,11 @@ pub(super) const KEYS: [&str; 43] = [
     "retry.jitter",
     "retry.retry_after_max",
     "retry.budget",
+    "retry.swap_proxy_after",
     "robots.mode",
     "robots.crawl_delay_max",
+    "proxy.direct",
+    "proxy.pool",
     "adaptive.give_up_after",
     "store.path",
     "store.bodies",
@@ -48,6 +51,17 @@ pub(super) const KEYS: [&str; 43] = [
     "store.durability",
     "expect.max_failed",
     "expect.min_pages",
+];
+
+/// Every key of a `[[proxy.pool]]`.
+pub(super) const POOL_KEYS: [&str; 7] = [
+    "name",
+    "urls",
+    "file",
+    "select",
+    "sticky",
+    "max_per_proxy",
+    "fallback",
 ];
 
 /// The names of the sections.
@@ -78,6 +92,26 @@ pub(super) fn split(key: &str) -> (&str, &str) {
     key.split_once('.').unwrap_or(("", key))
 }
 
+/// The name under which a value of a pool is kept; pools are counted from 0.
+pub(super) fn pool_key(place: usize, name: &str) -> String {
+    format!("proxy.pool[{place}].{name}")
+}
+
+/// The name of a key of a pool, as [`POOL_KEYS`] has it.
+pub(super) fn find_in_pool(name: &str) -> Option<&'static str> {
+    POOL_KEYS.into_iter().find(|known| *known == name)
+}
+
+/// What to say about a key of a pool that does not exist.
+pub(super) fn unknown_in_pool(key: &str) -> Complaint {
+    let help = match nearest(key, POOL_KEYS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if key == "direct" => belongs("proxy.direct"),
+        None => format!("keys of [[proxy.pool]]: {}", POOL_KEYS.join(", ")),
+    };
+    Complaint::new(format!("unknown key `{}`", escape::quoted(key))).help(help)
+}
+
 /// What to say about a key (or section) that does not exist.
 pub(super) fn unknown(section: &str, key: &str) -> Complaint {
     let message = format!("unknown key `{}`", escape::quoted(key));
@@ -87,6 +121,9 @@ pub(super) fn unknown(section: &str, key: &str) -> Complaint {
 /// The likeliest reason first: the right key in the wrong place, then a slip of the fingers here, then
 /// one elsewhere, then everything that would be right.
 fn advice(section: &str, key: &str) -> String {
+    if section == "proxy" && POOL_KEYS.contains(&key) {
+        return format!("`{key}` belongs to a pool, which begins with [[proxy.pool]]");
+    }
     if let Some(known) = KEYS.into_iter().find(|known| split(known).1 == key) {
         return belongs(known);
     }
@@ -162,6 +199,12 @@ mod tests {
             ("limits", "Per-Host", "did you mean `per_host`?"),
             ("limits", "dealy", "did you mean `delay`?"),
             ("retry", "per_host", "`per_host` belongs to [limits]"),
+            (
+                "proxy",
+                "urls",
+                "`urls` belongs to a pool, which begins with [[proxy.pool]]",
+            ),
+            ("proxy", "pools", "did you mean `pool`?"),
             ("", "per_host", "`per_host` belongs to [limits]"),
             (
                 "limits",

@@ -12,6 +12,7 @@ mod headers;
 pub(crate) mod input;
 mod keys;
 pub(crate) mod problem;
+mod proxies;
 mod reader;
 mod source;
 mod values;

@@ -6,7 +6,7 @@ use super::compare::Changes;
 use super::*;
 
 /// An error as a terminal without colours shows it, on lines that are long enough for any message.
-pub(super) fn shown(error: &JobFileError) -> String {
+pub(in crate::jobfile) fn shown(error: &JobFileError) -> String {
     let mut text = String::new();
     let theme = GraphicalTheme::unicode_nocolor();
     let handler = GraphicalReportHandler::new_themed(theme)
@@ -17,7 +17,10 @@ pub(super) fn shown(error: &JobFileError) -> String {
 }
 
 /// Reads a text as the job file `job.toml`.
-fn read_job(text: &str, overrides: &[&str]) -> Result<JobFile, JobFileError> {
+pub(in crate::jobfile) fn read_job(
+    text: &str,
+    overrides: &[&str],
+) -> Result<JobFile, JobFileError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("job.toml");
     std::fs::write(&path, text).unwrap();
@@ -25,7 +28,7 @@ fn read_job(text: &str, overrides: &[&str]) -> Result<JobFile, JobFileError> {
     read(&path, &overrides)
 }
 
-const SMALLEST: &str = "neap = 1\n[input]\nurls = ['http://a.example/']\n";
+pub(in crate::jobfile) const SMALLEST: &str = "neap = 1\n[input]\nurls = ['http://a.example/']\n";
 
 /// The smallest job with one more setting, `section.key = value`.
 fn with(setting: &str) -> Result<JobFile, JobFileError> {
@@ -107,6 +110,8 @@ fn every_key_takes_its_good_value() {
         ("retry.budget", "0.05", "0.05"),
         ("retry.budget", "1", "1"),
         ("retry.budget", "'none'", "none"),
+        ("retry.swap_proxy_after", "100", "100"),
+        ("proxy.direct", "true", "true"),
         ("robots.mode", "'off'", "off"),
         ("robots.crawl_delay_max", "'10s'", "10s"),
         ("adaptive.give_up_after", "'2h'", "2h"),
@@ -338,6 +343,14 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ("retry.budget", "nan", "out of range: 0 to 1"),
         ("retry.budget", "true", "expected a share, found a boolean"),
         ("retry.budget", "'20%'", "write a number from 0 to 1"),
+        ("retry.swap_proxy_after", "0", "0 is out of range: 1 to 100"),
+        ("proxy.direct", "'no'", "expected a boolean, found a string"),
+        (
+            "proxy.pool",
+            "'x'",
+            "expected an array of tables, found a string",
+        ),
+        ("proxy.pool", "['x']", "expected a table, found a string"),
         ("robots.mode", "false", "expected a string, found a boolean"),
         (
             "robots.mode",
@@ -485,10 +498,10 @@ fn a_caret_marks_the_value_and_the_help_says_what_to_write() {
             "known here: neap, name",
         ),
         (
-            "neap = 1\n[proxy]\n[input]\nfiles = ['a']",
+            "neap = 1\n[browser]\n[input]\nfiles = ['a']",
             "2:2",
-            "proxy",
-            "unknown key `proxy`",
+            "browser",
+            "unknown key `browser`",
         ),
         (
             "neap = 1\n[retry]\ndelay = '1s'\n[input]\nfiles = ['a']",
@@ -814,7 +827,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
     let text = "neap = 1\nname = 'n'\ndescription = 'new'\n[input]\nurls = ['http://a.example/', 'http://b.example/']\nfiles = ['f']\nsitemaps = ['http://a.example/s']\n\
         [crawl]\nscope = 'host'\ninclude = ['/p/*']\nexclude = ['/q']\nmax_depth = 3\nmax_pages = 10\nsitemaps = false\n\
         [identity]\nuser_agent = 'B/1'\nheaders = { x-a = '1' }\n\
-        [limits]\ndelay = '2s'\nper_host_rate = '5/s'\nkey = 'domain'\n[retry]\nattempts = 3\nbudget = 'none'\n[robots]\nmode = 'off'\n\
+        [limits]\ndelay = '2s'\nper_host_rate = '5/s'\nkey = 'domain'\n[retry]\nattempts = 3\nbudget = 'none'\nswap_proxy_after = 5\n[proxy]\ndirect = true\n[robots]\nmode = 'off'\n\
         [request]\nmax_body = '1MiB'\n[adaptive]\ngive_up_after = '1h'\n[store]\nbodies = 'none'\ndurability = 'normal'\n";
     let new = read_job(text, &[]).unwrap().job;
     let Changes { at_once, refused } = compare(&stored, &new);
@@ -829,7 +842,9 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
             "limits.key: host -> domain",
             "retry.attempts: 6 -> 3",
             "retry.budget: 0.2 -> none",
+            "retry.swap_proxy_after: 2 -> 5",
             "robots.mode: obey -> off",
+            "proxy.direct: false -> true",
             "adaptive.give_up_after: 10m -> 1h",
             "store.bodies: all -> none",
             "store.durability: full -> normal",
@@ -865,7 +880,8 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
 fn the_examples_are_good_and_show_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs");
     let mut shown_keys = std::collections::BTreeSet::new();
-    for name in ["list", "site", "polite", "demo"] {
+    let mut shown_pool_keys = std::collections::BTreeSet::new();
+    for name in ["list", "site", "polite", "proxies", "demo"] {
         let path = dir.join(name).with_extension("toml");
         let at_home = ["input.urls=['http://127.0.0.1:1/']", "input.sitemaps=[]"];
         for overrides in [vec![], at_home.map(str::to_owned).to_vec()] {
@@ -891,12 +907,22 @@ fn the_examples_are_good_and_show_every_key() {
         if !fields.headers.is_empty() {
             shown_keys.insert("identity.headers");
         }
+        for place in 0..fields.pools().len() {
+            shown_keys.insert("proxy.pool");
+            let is_shown = |key: &&str| fields.get(&keys::pool_key(place, key)).is_some();
+            shown_pool_keys.extend(keys::POOL_KEYS.into_iter().filter(is_shown));
+        }
     }
     let missing: Vec<&str> = keys::KEYS
         .into_iter()
         .filter(|key| !shown_keys.contains(key))
         .collect();
     assert_eq!(missing, [""; 0], "keys that no example shows");
+    assert_eq!(
+        shown_pool_keys.len(),
+        keys::POOL_KEYS.len(),
+        "{shown_pool_keys:?}"
+    );
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use neap_core::canonical::CanonicalUrl;
-use neap_core::job::{Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode};
+use neap_core::job::{
+    Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, Sticky,
+};
 use neap_core::scope::{Pattern, ScopeKind};
 use url::Url;
 
@@ -15,7 +17,7 @@ use super::keys::nearest;
 use super::problem::Complaint;
 use crate::print::escape::{acts, for_terminal, quoted};
 
-/// Longest `name`, in characters; the store and file names are made for it.
+/// Longest `name` of a job or a pool, in characters; the store and file names are made for it.
 const MAX_NAME: usize = 100;
 
 /// Longest `description`, in bytes.
@@ -166,13 +168,24 @@ fn first_line_of_regex_error(error: &str) -> &str {
 
 /// Reads the name of a job.
 pub(super) fn name(text: &str) -> Result<String, Complaint> {
+    name_for(text, "a job")
+}
+
+/// Reads the name of a pool of proxies.
+pub(super) fn pool_name(text: &str) -> Result<String, Complaint> {
+    name_for(text, "a pool")
+}
+
+fn name_for(text: &str, what: &str) -> Result<String, Complaint> {
     let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !text.is_empty() && text.len() <= MAX_NAME && text.chars().all(is_known) {
         return Ok(text.to_owned());
     }
-    Err(Complaint::new("not a name for a job").help(format!(
-        "1 to {MAX_NAME} characters of a-z, A-Z, 0-9, `.`, `_` and `-`"
-    )))
+    Err(
+        Complaint::new(format!("not a name for {what}")).help(format!(
+            "1 to {MAX_NAME} characters of a-z, A-Z, 0-9, `.`, `_` and `-`"
+        )),
+    )
 }
 
 /// Reads a description.
@@ -276,6 +289,20 @@ pub(super) const JITTERS: [(&str, Jitter); 3] = [
 /// The words of `limits.key`.
 pub(super) const LIMIT_KEYS: [(&str, LimitKey); 2] =
     [("host", LimitKey::Host), ("domain", LimitKey::Domain)];
+
+/// The words of a pool's `select`.
+pub(super) const SELECTS: [(&str, Select); 3] = [
+    ("round-robin", Select::RoundRobin),
+    ("random", Select::Random),
+    ("least-loaded", Select::LeastLoaded),
+];
+
+/// The words of a pool's `sticky`.
+pub(super) const STICKIES: [(&str, Sticky); 3] = [
+    ("none", Sticky::None),
+    ("host", Sticky::Host),
+    ("session", Sticky::Session),
+];
 
 /// The words of `robots.mode`.
 pub(super) const ROBOTS_MODES: [(&str, RobotsMode); 2] =

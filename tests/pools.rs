@@ -1,0 +1,124 @@
+//! What is said of a job's proxies before it runs, and what is kept of them?
+
+use crate::support::Place;
+
+/// A job with two pools, of which one has a file and the other a login.
+const JOB: &str = "\
+neap = 1
+[input]
+urls = ['http://127.0.0.1:9/']
+[[proxy.pool]]
+name = 'datacentre'
+file = 'dc.txt'
+[[proxy.pool]]
+name = 'residential'
+urls = ['http://${env:POOL_USER}:${env:POOL_PASSWORD}@127.0.0.1:9']
+";
+
+/// What nothing may repeat.
+const SECRET: &str = "hunter2";
+
+fn place(list: &str) -> Place {
+    let place = Place::new();
+    place.write("job.toml", JOB);
+    place.write("dc.txt", list);
+    place
+}
+
+/// Runs neap with the login of the pool `residential`.
+fn with_login(place: &Place, arguments: &[&str]) -> crate::support::Said {
+    let mut command = place.command(arguments);
+    command.env("POOL_USER", "ann").env("POOL_PASSWORD", SECRET);
+    command.output().unwrap().into()
+}
+
+#[test]
+fn check_tells_the_pools_and_how_many_proxies_they_have() {
+    let place = place("# two\n127.0.0.1:1\n127.0.0.1:2\n");
+    let said = with_login(&place, &["check", "job.toml"]).expect(0);
+    let expected =
+        "1 URL on 1 host, through datacentre (2 proxies from dc.txt), then residential (1 proxy)\n";
+    assert!(said.out.ends_with(expected), "{}", said.out);
+    assert_eq!(said.err, "");
+    let direct = ["check", "job.toml", "--set", "proxy.direct=true"];
+    let said = with_login(&place, &direct).expect(0);
+    assert!(
+        said.out.ends_with("(1 proxy), then directly\n"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_by_check_and_before_a_run_stores_anything() {
+    let good = "127.0.0.1:1\n";
+    let bad_line = format!("127.0.0.1:1\n127.0.0.1:1:ann:{SECRET}\n");
+    for (list, has_login, told) in [
+        (
+            good,
+            false,
+            "needs the environment variable POOL_USER, which is not set",
+        ),
+        (
+            &bad_line,
+            true,
+            "dc.txt:2: the proxy's user and password are in the wrong place",
+        ),
+        ("", true, "dc.txt names no proxy"),
+    ] {
+        let place = place(list);
+        let neap = |arguments: &[&str]| match has_login {
+            true => with_login(&place, arguments),
+            false => place.neap(arguments),
+        };
+        let said = neap(&["check", "job.toml"]).expect(0);
+        let warning = said.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            warning.contains("a run would fail") && warning.contains(told),
+            "{}",
+            said.err
+        );
+        assert!(
+            said.out
+                .contains("datacentre (from dc.txt), then residential"),
+            "{}",
+            said.out
+        );
+        let refused = neap(&["run", "job.toml"]).expect(2);
+        assert!(!place.path("neap.db").exists(), "{}", refused.err);
+        for text in [&said.err, &said.out, &refused.err] {
+            assert!(!text.contains(SECRET), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_login_stays_out_of_the_store_and_a_file_is_found_from_anywhere() {
+    let place = place("http://ann:hunter2@127.0.0.1:1\n");
+    with_login(&place, &["submit", "job.toml"]).expect(0);
+    let rows = place.query("SELECT spec FROM jobs");
+    let spec = rows[0]["spec"].as_str().unwrap();
+    assert!(spec.contains("${env:POOL_PASSWORD}"), "{spec}");
+    let list = place.path("dc.txt");
+    assert!(spec.contains(list.to_str().unwrap()), "{spec}");
+    let mut files = 0;
+    for entry in std::fs::read_dir(place.path(".")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("neap.db")
+            && path.is_file()
+        {
+            files += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            let is_there = bytes
+                .windows(SECRET.len())
+                .any(|part| part == SECRET.as_bytes());
+            assert!(!is_there, "{}", path.display());
+        }
+    }
+    assert!(files > 0);
+}
