@@ -9,6 +9,7 @@ mod crawl;
 mod demo;
 mod disk;
 mod errors;
+mod fetch;
 mod gateways;
 mod input;
 mod jobs;

@@ -46,15 +46,26 @@ pub fn check_secrets(
     Ok(lists.pools().map(<[Egress]>::len).collect())
 }
 
-/// The proxies of a job.
-pub(crate) fn proxies(
-    job: &Job,
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<ProxyLists, RunError> {
+/// The proxies of a job, secrets looked up and lists read.
+///
+/// # Errors
+/// As [`check_secrets`].
+pub fn proxies(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<ProxyLists, RunError> {
     ProxyLists::load(job, lookup).map_err(|source| RunError::Proxies {
         job: job.name.clone(),
         source,
     })
+}
+
+/// The headers that a job sends to the hosts of its input, secrets looked up.
+///
+/// # Errors
+/// As [`check_secrets`].
+pub fn request_headers(
+    job: &Job,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<JobHeader>, RunError> {
+    headers(job, lookup)
 }
 
 fn headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<JobHeader>, RunError> {

@@ -35,7 +35,7 @@ mod robots;
 mod sitemaps;
 mod stop;
 
-pub use jobs::{RunJob, check_secrets};
+pub use jobs::{RunJob, check_secrets, proxies, request_headers};
 pub use progress::{HostLine, Progress, Standstill};
 pub use proxies::{LineError, MAX_LIST_BYTES, MAX_LIST_LINES, ProxyListError, ProxyLists};
 pub use pump::{Pump, RunError, RunOptions};

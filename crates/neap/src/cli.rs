@@ -1,5 +1,6 @@
 //! What can be said on the command line?
 
+mod fetch;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use neap_store::{BlameBy, HostColumn, ProxyColumn};
 
 use crate::print::Format;
 
+pub(crate) use fetch::{Fetch, FetchFormat};
 pub(crate) use upkeep::{Db, Export, Exported, Gc};
 
 /// A concurrent crawl job runner: submit job files, resume interrupted crawls, query results in SQLite.
@@ -197,6 +199,12 @@ pub(crate) enum Command {
         #[arg(long)]
         head: bool,
     },
+    /// Fetch one URL as a crawl would, without a store, and write its body to standard output.
+    ///
+    /// A failed attempt is followed by others after a wait, by another proxy where the proxy failed, and redirects are
+    /// followed. The exit code is 0 if a page came; 3 if none did, and then the body of the last answer is
+    /// written all the same.
+    Fetch(Fetch),
     /// Show the hosts of the store: limits, failures, what they wait for. Also while a run goes on.
     Hosts {
         /// The column that the hosts are sorted by; of most the largest value comes first.

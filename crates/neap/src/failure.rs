@@ -51,6 +51,15 @@ impl Failure {
         Failure::new(exit, message, None)
     }
 
+    /// What was asked for did not come about; with what to do next.
+    pub(crate) fn with_help(
+        exit: Exit,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Failure {
+        Failure::new(exit, message, Some(help.into()))
+    }
+
     fn new(exit: Exit, message: impl Into<String>, help: Option<String>) -> Failure {
         Failure {
             exit,

@@ -10,6 +10,7 @@ mod demo;
 mod errors;
 mod explain;
 mod export;
+mod fetch;
 mod gc;
 mod help;
 mod hosts;
@@ -66,6 +67,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
             output,
         } => tables::query(&global, &sql, time_limit, output.format).await,
         Command::Body { url, raw, head } => body::body(&global, &url, raw, head).await,
+        Command::Fetch(options) => fetch::fetch(&global, &options).await,
         Command::Hosts {
             sort,
             history,

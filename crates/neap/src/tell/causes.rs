@@ -6,7 +6,7 @@ use neap_store::Faults;
 use crate::print::escape::for_terminal;
 
 /// Why an attempt brought no page, or a request was given up, as the end of a sentence about it.
-pub(super) fn cause(word: &str) -> String {
+pub(crate) fn cause(word: &str) -> String {
     if let Some(status) = word.strip_prefix("http_") {
         return answered(status);
     }
@@ -67,7 +67,7 @@ fn answered(status: &str) -> String {
 }
 
 /// Whose fault a failure was, as a clause.
-pub(super) fn fault(word: &str) -> String {
+pub(crate) fn fault(word: &str) -> String {
     match word {
         "host" => "the host's fault".to_owned(),
         "proxy" => "the proxy's fault".to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn fault(word: &str) -> String {
 }
 
 /// Who wrote an answer, as a clause; `None` if nobody did or that is not known.
-pub(super) fn producer(word: &str) -> Option<&'static str> {
+pub(crate) fn producer(word: &str) -> Option<&'static str> {
     match word {
         "origin_app" => Some("the site itself answered"),
         "origin_gateway" => Some("a gateway of the site answered"),

@@ -3,16 +3,19 @@
 mod advice;
 mod attempt;
 mod causes;
+mod culprit;
 mod host;
 mod proxy;
 mod request;
 mod time;
 
 pub(crate) use advice::advice;
-pub(crate) use causes::{faults, is_cause};
+pub(crate) use causes::{cause, fault, faults, is_cause, producer};
+pub(crate) use culprit::{action, diagnosis, producer_short};
 pub(crate) use host::{HostStory, MOST_SHARING, in_flight, rate, shares, state, title, why};
 pub(crate) use proxy::{failed_for, proxy_in_flight, proxy_state};
 pub(crate) use request::{RequestStory, explain, explain_skipped};
+pub(crate) use time::span;
 
 pub(crate) use time::at as moment;
 

@@ -23,7 +23,7 @@ pub(crate) fn at(moment: UnixMs, now: UnixMs) -> String {
 }
 
 /// A span in the two units that matter: `0.7 s`, `12 s`, `4 min 12 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
         0 => format!("{large} {unit}"),
