@@ -181,6 +181,8 @@ pub(super) const ROWS: &[Row] = &[
         (ForwardProxy, PROXY, Why::Is(Cause::ProxyNoExit), 0.7), "documents of Oxylabs, Nimble, NetNut, Zyte"),
 
     // --- Nothing, or nothing that can be read ---
+    row("the proxy shows a certificate of its own for every host, and it is not to be trusted", |f| f.reads_along() && f.broke(Phase::Tls, &[Manner::Certificate]),
+        (NONE, PROXY, Why::Is(Cause::ProxyBroken), 0.92), "learned: the one issuer of all hosts by this way, and by no other"),
     row("TLS with the host failed inside the tunnel", |f| f.is_inside_tunnel() && f.broke(Phase::Tls, &[Manner::Alert, Manner::Certificate]),
         (NONE, HOST, Why::Is(Cause::TlsFailure), 0.88), "the other end of TLS is the host"),
     row("the tunnel was closed before the host said anything", |f| f.has_proxy() && f.broke(Phase::Tls, &[]),

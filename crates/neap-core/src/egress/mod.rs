@@ -18,6 +18,7 @@
 //! | `pool` | which of the proxies of one pool is next? |
 //! | `proxy` | what does one proxy bear, and is it used at all? |
 //! | `seen` | what does an exchange show of the way that it took? |
+//! | `stamp` | what does a proxy leave on what it relays? |
 //! | `ways` | which pool works for a host, and what has a request tried? |
 //! | `quarantine` | when is a bad proxy tried again? |
 //! | `blame`, `arm`, `beta` | on whom does a failure fall? |
@@ -37,6 +38,7 @@ pub mod probe;
 mod proxy;
 pub mod quarantine;
 mod seen;
+mod stamp;
 mod ways;
 
 use std::collections::hash_map::DefaultHasher;
@@ -49,6 +51,7 @@ pub use pool::{Member, PoolSettings, Select, Sticky};
 pub use pools::{Ask, Charge, Event, Pass, Pools, Probe, Seen, Ticket};
 pub use proxy::{ProxyView, Why};
 pub use seen::{is_silent, seen};
+pub use stamp::Stamps;
 
 /// A proxy of a job, or its direct way if that is a member of a pool; never given to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
