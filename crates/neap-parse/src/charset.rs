@@ -1,17 +1,24 @@
 //! In which charset is a page written?
 //!
 //! A byte order mark says so, else the `Content-Type`, else a `<meta>` among the first bytes (WHATWG
-//! HTML, section 13.2.3.2), else it is UTF-8, with replacement characters for what is none.
+//! HTML, section 13.2.3.2). Where nothing says so it is UTF-8, or, if it cannot be that, what it looks like.
+
+mod prescan;
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, UTF_8};
 
-use crate::content_type;
-use crate::tags::{self, Attributes, Name, Tag};
+use self::prescan::prescan;
 
-/// Bytes in which a `<meta>` may name the charset: the HTML standard's.
-const PRESCANNED_BYTES: usize = 1024;
+/// Bytes in which a `<meta>` may name the charset. The standard's prescan ends after 1024, but a browser that
+/// comes across a `<meta>` later begins anew (section 13.2.6.4.4); the last ones of html5lib's suite stand
+/// behind 8 KiB.
+const PRESCANNED_BYTES: usize = 16 << 10;
+
+/// Bytes from which a charset is guessed that nothing names.
+const GUESSED_BYTES: usize = 64 << 10;
 
 /// The page in UTF-8. A page that is written in UTF-8 is returned as it is, faulty bytes included.
 pub(crate) fn to_utf8<'a>(html: &'a [u8], declared: Option<&str>) -> Cow<'a, [u8]> {
@@ -27,57 +34,32 @@ pub(crate) fn to_utf8<'a>(html: &'a [u8], declared: Option<&str>) -> Cow<'a, [u8
 
 fn encoding(html: &[u8], declared: Option<&str>) -> &'static Encoding {
     let by_mark = Encoding::for_bom(html).map(|(encoding, _)| encoding);
-    by_mark
+    let named = by_mark
         .or_else(|| Encoding::for_label_no_replacement(declared?.as_bytes()))
-        .or_else(|| by_meta(html))
-        .unwrap_or(UTF_8)
+        .or_else(|| prescan(&html[..html.len().min(PRESCANNED_BYTES)]));
+    named.unwrap_or_else(|| guess(html))
 }
 
-/// The charset that the first `<meta>` with a known one names.
-fn by_meta(html: &[u8]) -> Option<&'static Encoding> {
-    let mut found = None;
-    tags::for_each(
-        &html[..html.len().min(PRESCANNED_BYTES)],
-        |tag, attributes| {
-            if tag == Tag::Meta && found.is_none() {
-                found = label(attributes).and_then(Encoding::for_label_no_replacement);
-            }
-        },
-    );
-    // A page whose `<meta>` could be read is not in UTF-16, whatever it says.
-    found.map(|encoding| {
-        if encoding == UTF_16BE || encoding == UTF_16LE {
-            UTF_8
-        } else if encoding == X_USER_DEFINED {
-            WINDOWS_1252
-        } else {
-            encoding
-        }
-    })
-}
-
-fn label(attributes: &Attributes) -> Option<&[u8]> {
-    if let Some(charset) = attributes.get(Name::Charset) {
-        return Some(charset);
+/// What a page is written in that does not say so: UTF-8 if it can be, else what chardetng takes it for,
+/// which is what Firefox goes by.
+fn guess(html: &[u8]) -> &'static Encoding {
+    let html = &html[..html.len().min(GUESSED_BYTES)];
+    let is_utf8 = match std::str::from_utf8(html) {
+        Ok(_) => true,
+        // The last character may be cut.
+        Err(error) => error.error_len().is_none(),
+    };
+    if is_utf8 {
+        return UTF_8;
     }
-    if !attributes
-        .get(Name::HttpEquiv)?
-        .eq_ignore_ascii_case(b"content-type")
-    {
-        return None;
-    }
-    let content = std::str::from_utf8(attributes.get(Name::Content)?).ok()?;
-    // Unlike in a header, single quotes are quotes here.
-    let label = content_type::charset(content)?;
-    let unquoted = label
-        .strip_prefix('\'')
-        .and_then(|label| label.strip_suffix('\''));
-    Some(unquoted.unwrap_or(label).as_bytes())
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(html, true);
+    detector.guess(None, Utf8Detection::Allow)
 }
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::{ISO_8859_2, SHIFT_JIS};
+    use encoding_rs::{ISO_8859_2, SHIFT_JIS, UTF_16BE, UTF_16LE, WINDOWS_1251, WINDOWS_1252};
 
     use super::*;
 
@@ -110,6 +92,13 @@ mod tests {
             ),
             (b"<!-- <meta charset=iso-8859-2> -->", None, UTF_8),
             (b"", None, UTF_8),
+            ("<p>déjà".as_bytes(), None, UTF_8),
+            (b"<p>d\xE9j\xE0 vu, Fran\xE7ois, \xE0 bient\xF4t", None, WINDOWS_1252),
+            (
+                b"<p>\xCF\xF0\xE8\xE2\xE5\xF2, \xEA\xE0\xEA \xE4\xE5\xEB\xE0? \xD5\xEE\xF0\xEE\xF8\xEE",
+                None,
+                WINDOWS_1251,
+            ),
         ] {
             let html_text = String::from_utf8_lossy(html);
             assert_eq!(
@@ -127,7 +116,7 @@ mod tests {
     }
     /// Runs html5lib's suite from the folder of outside suites, see `tests/corpora.rs`.
     #[test]
-    fn the_prescan_agrees_with_html5lib_but_for_a_known_few() {
+    fn the_prescan_agrees_with_html5lib() {
         let path = std::env::var_os("NEAP_CORPORA")
             .map(|folder| std::path::Path::new(&folder).join("html_encoding_sniff.jsonl"));
         let Some(text) = path.and_then(|path| std::fs::read_to_string(path).ok()) else {
@@ -143,7 +132,7 @@ mod tests {
             let html = data_encoding::BASE64.decode(field("html_b64")).unwrap();
             let expected = Encoding::for_label(field("encoding")).unwrap();
             // The suite's answer for a page that says nothing is that of Western European browsers.
-            let found = by_meta(&html).unwrap_or(WINDOWS_1252);
+            let found = prescan(&html[..html.len().min(PRESCANNED_BYTES)]).unwrap_or(WINDOWS_1252);
             ran += 1;
             if found != expected {
                 let html: String = String::from_utf8_lossy(&html).chars().take(80).collect();
@@ -151,7 +140,6 @@ mod tests {
             }
         }
         println!("html_encoding_sniff: {} of {ran} pass", ran - differ.len());
-        // Those in which the `<meta>` stands in a script, which is not markup here, or too late.
-        assert!(differ.len() * 100 <= ran * 15, "{differ:#?}");
+        assert!(differ.len() * 100 <= ran * 3, "{differ:#?}");
     }
 }

@@ -5,7 +5,9 @@
 //! every limit is a documented constant.
 //!
 //! - [`content_type`]: is a body HTML, and in which charset does its server say it is?
-//! - [`mod@links`]: where does a page lead?
+//! - [`mod@page`]: what does a page say of itself, and where does it lead?
+//! - [`mod@links`]: which of its elements are links?
+//! - [`directives`]: what does a page ask of crawlers?
 //! - [`robots`]: may a crawler ask for a URL, and at what pace?
 //! - [`sitemap`]: which pages does a site list itself?
 //! - [`dates`]: how long does a server ask to wait, and when did a page change?
@@ -13,10 +15,14 @@
 mod charset;
 pub mod content_type;
 pub mod dates;
+pub mod directives;
 pub mod links;
+pub mod page;
 pub mod robots;
 pub mod sitemap;
 mod tags;
 
-pub use links::{PageLinks, links};
+pub use directives::Directives;
+pub use links::{PageLink, PageLinks};
+pub use page::{Page, Wanted, page};
 pub use robots::Robots;

@@ -1,4 +1,4 @@
-//! Which start tags with which attributes does an HTML text have?
+//! Which tags with which attributes does an HTML text have, and which text between them?
 //!
 //! The tokenizer of the WHATWG HTML standard (html5gum, which passes html5lib's tests) with nothing
 //! kept of what it finds but the attributes that this crate reads, so memory does not grow with the
@@ -28,8 +28,12 @@ pub(crate) enum Tag {
     A,
     Area,
     Base,
+    H1,
+    Html,
+    Img,
     Link,
     Meta,
+    Title,
 }
 
 /// An attribute that matters here.
@@ -40,13 +44,16 @@ pub(crate) enum Name {
     Charset,
     HttpEquiv,
     Content,
+    Name,
+    Lang,
+    Alt,
 }
 
 /// The attributes of one start tag, with character references decoded; of several with one name the
 /// first. Bytes that are not UTF-8 are kept as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
-    slots: [(bool, Vec<u8>); 5],
+    slots: [(bool, Vec<u8>); 8],
 }
 
 impl Attributes {
@@ -64,15 +71,26 @@ impl Attributes {
     }
 }
 
-/// Calls back for each start tag that matters and has attributes, in document order.
-pub(crate) fn for_each(html: &[u8], on_tag: impl FnMut(Tag, &Attributes)) {
+/// What is told of a text, in document order.
+pub(crate) trait Sink {
+    /// A tag begins that matters.
+    fn start(&mut self, tag: Tag, attributes: &Attributes);
+    /// A tag ends that matters; one that never began, perhaps.
+    fn end(&mut self, tag: Tag);
+    /// Text that a reader sees, in pieces, with character references decoded.
+    fn text(&mut self, piece: &[u8]);
+}
+
+/// Reads a text from its beginning to its end.
+pub(crate) fn read(html: &[u8], sink: impl Sink) {
     let reader = TagReader {
-        on_tag,
+        sink,
         name: Vec::with_capacity(MAX_NAME_BYTES),
         last_start: Vec::with_capacity(MAX_NAME_BYTES),
         is_start: false,
         is_self_closing: false,
         is_foreign: false,
+        is_unseen: false,
         tag: None,
         attribute_name: Vec::with_capacity(MAX_NAME_BYTES),
         value_of: Slot::Unknown,
@@ -81,8 +99,8 @@ pub(crate) fn for_each(html: &[u8], on_tag: impl FnMut(Tag, &Attributes)) {
     let Ok(()) = Tokenizer::new_with_emitter(html, reader).finish();
 }
 
-struct TagReader<F> {
-    on_tag: F,
+struct TagReader<S> {
+    sink: S,
     /// Name of the tag being read.
     name: Vec<u8>,
     /// Name of the last start tag; only its end tag ends text that is not markup.
@@ -91,6 +109,8 @@ struct TagReader<F> {
     is_self_closing: bool,
     /// Whether an `<svg>` or `<math>` is open.
     is_foreign: bool,
+    /// Whether the text that comes is a script or a style, which nobody sees.
+    is_unseen: bool,
     /// The tag being read, once its attributes begin and if it matters.
     tag: Option<Tag>,
     attribute_name: Vec<u8>,
@@ -107,7 +127,7 @@ enum Slot {
     Ignore,
 }
 
-impl<F: FnMut(Tag, &Attributes)> TagReader<F> {
+impl<S: Sink> TagReader<S> {
     /// Sees where the value goes as soon as the name is complete.
     fn name_is_complete(&mut self) {
         if !matches!(self.value_of, Slot::Unknown) {
@@ -129,7 +149,7 @@ impl<F: FnMut(Tag, &Attributes)> TagReader<F> {
     }
 }
 
-impl<F: FnMut(Tag, &Attributes)> Emitter for TagReader<F> {
+impl<S: Sink> Emitter for TagReader<S> {
     type Token = Infallible;
 
     fn init_start_tag(&mut self) {
@@ -193,18 +213,27 @@ impl<F: FnMut(Tag, &Attributes)> Emitter for TagReader<F> {
         if !self.is_start {
             self.is_foreign &= !opens_foreign;
             self.last_start.clear();
+            self.is_unseen = false;
+            if let Some(tag) = tag(&self.name) {
+                self.sink.end(tag);
+            }
             return None;
         }
         if let Some(tag) = self.tag.take() {
             self.name_is_complete();
-            (self.on_tag)(tag, &self.attributes);
+            self.sink.start(tag, &self.attributes);
             self.attributes.clear();
+        } else if let Some(tag) = tag(&self.name) {
+            // It has no attributes.
+            self.sink.start(tag, &self.attributes);
         }
         self.is_foreign |= opens_foreign && !self.is_self_closing;
         std::mem::swap(&mut self.last_start, &mut self.name);
         // Only in SVG and MathML does `<script/>` end where it begins.
         let has_text = !(self.is_foreign && self.is_self_closing);
-        has_text.then(|| text_after(&self.last_start)).flatten()
+        let text = has_text.then(|| text_after(&self.last_start)).flatten();
+        self.is_unseen = matches!(text, Some(State::ScriptData | State::RawText));
+        text
     }
 
     fn current_is_appropriate_end_tag_token(&mut self) -> bool {
@@ -230,11 +259,16 @@ impl<F: FnMut(Tag, &Attributes)> Emitter for TagReader<F> {
         None
     }
 
-    // What a page says beside its tags is not read.
+    #[inline]
+    fn emit_string(&mut self, piece: &[u8]) {
+        if !self.is_unseen {
+            self.sink.text(piece);
+        }
+    }
+
+    // What else a page has is not read.
     fn emit_eof(&mut self) {}
     fn emit_error(&mut self, _: Error) {}
-    #[inline]
-    fn emit_string(&mut self, _: &[u8]) {}
     fn init_comment(&mut self) {}
     #[inline]
     fn push_comment(&mut self, _: &[u8]) {}
@@ -258,8 +292,12 @@ fn tag(name: &[u8]) -> Option<Tag> {
         b"a" => Some(Tag::A),
         b"area" => Some(Tag::Area),
         b"base" => Some(Tag::Base),
+        b"h1" => Some(Tag::H1),
+        b"html" => Some(Tag::Html),
+        b"img" => Some(Tag::Img),
         b"link" => Some(Tag::Link),
         b"meta" => Some(Tag::Meta),
+        b"title" => Some(Tag::Title),
         _ => None,
     }
 }
@@ -271,6 +309,9 @@ fn attribute(name: &[u8]) -> Option<Name> {
         b"charset" => Some(Name::Charset),
         b"http-equiv" => Some(Name::HttpEquiv),
         b"content" => Some(Name::Content),
+        b"name" => Some(Name::Name),
+        b"lang" => Some(Name::Lang),
+        b"alt" => Some(Name::Alt),
         _ => None,
     }
 }
@@ -291,13 +332,27 @@ fn text_after(start_tag: &[u8]) -> Option<State> {
 mod tests {
     use super::*;
 
+    /// The start tags with their addresses; those of the tags that tell of text are left out.
+    #[derive(Default)]
+    struct Hrefs(Vec<String>);
+
+    impl Sink for &mut Hrefs {
+        fn start(&mut self, tag: Tag, attributes: &Attributes) {
+            if tag != Tag::Title {
+                let href = attributes.get(Name::Href).map(String::from_utf8_lossy);
+                self.0
+                    .push(format!("{tag:?} {}", href.as_deref().unwrap_or("-")));
+            }
+        }
+
+        fn end(&mut self, _: Tag) {}
+        fn text(&mut self, _: &[u8]) {}
+    }
+
     fn hrefs(html: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        for_each(html.as_bytes(), |tag, attributes| {
-            let href = attributes.get(Name::Href).map(String::from_utf8_lossy);
-            found.push(format!("{tag:?} {}", href.as_deref().unwrap_or("-")));
-        });
-        found
+        let mut found = Hrefs::default();
+        read(html.as_bytes(), &mut found);
+        found.0
     }
 
     #[test]
@@ -310,7 +365,8 @@ mod tests {
             ("<a href href=2>", vec!["A "]),
             ("<a href>", vec!["A "]),
             ("<a href=''>", vec!["A "]),
-            ("<a>", vec![]),
+            ("<a>", vec!["A -"]),
+            ("<html><img/>", vec!["Html -", "Img -"]),
             ("<a name=x>", vec!["A -"]),
             ("<a href=x/>", vec!["A x/"]),
             ("<a href=x />", vec!["A x"]),
@@ -350,11 +406,40 @@ mod tests {
     }
 
     #[test]
+    fn text_is_what_a_reader_sees_between_the_tags() {
+        struct Text(String);
+        impl Sink for &mut Text {
+            fn start(&mut self, tag: Tag, _: &Attributes) {
+                self.0 += &format!("<{tag:?}>");
+            }
+            fn end(&mut self, tag: Tag) {
+                self.0 += &format!("</{tag:?}>");
+            }
+            fn text(&mut self, piece: &[u8]) {
+                self.0 += std::str::from_utf8(piece).unwrap();
+            }
+        }
+        for (html, expected) in [
+            ("<a>x &amp; <b>y</b></a>z", "<A>x & y</A>z"),
+            ("<title>&lt;a> <b></title>", "<Title><a> <b></Title>"),
+            (
+                "<h1>x<script>no</script>y<style>no</style></h1>",
+                "<H1>xy</H1>",
+            ),
+            ("<!-- no --><p>x</A>", "x</A>"),
+            ("<textarea>x</textarea>", "x"),
+            ("<script>no", ""),
+        ] {
+            let mut text = Text(String::new());
+            read(html.as_bytes(), &mut text);
+            assert_eq!(text.0, expected, "{html}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_of_a_value_has_a_limit() {
         let html = format!("<a {}=1 href={}>", "n".repeat(1 << 20), "x".repeat(1 << 20));
-        for_each(html.as_bytes(), |_, attributes| {
-            assert_eq!(attributes.get(Name::Href).unwrap().len(), MAX_VALUE_BYTES);
-        });
+        assert_eq!(hrefs(&html)[0].len(), "A ".len() + MAX_VALUE_BYTES);
         assert_eq!(hrefs(&html).len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use neap_core::UnixMs;
-use neap_parse::{Robots, dates, links, robots, sitemap};
+use neap_parse::{Robots, Wanted, dates, robots, sitemap};
 use serde_json::Value;
 use url::Url;
 
@@ -278,7 +278,7 @@ fn links_of_the_html_tree_suite_are_those_of_its_trees() {
     let (mut with_links, mut differ) = (0, Vec::new());
     for case in &cases {
         let html = bytes(case, "html");
-        let found = links(&html, Some("utf-8"), &page);
+        let found = neap_parse::page(&html, Some("utf-8"), &page, "neap", Wanted::All).links;
         let expected = hrefs_of_anchors(text(case, "tree"));
         if expected.is_empty() {
             continue;
@@ -288,7 +288,11 @@ fn links_of_the_html_tree_suite_are_those_of_its_trees() {
             .iter()
             .filter_map(|href| Some(page.join(href).ok()?.to_string()))
             .collect();
-        let found: BTreeSet<String> = found.links.iter().map(|url| url.to_string()).collect();
+        let found: BTreeSet<String> = found
+            .links
+            .iter()
+            .map(|link| link.url.to_string())
+            .collect();
         if found != expected {
             differ.push(format!(
                 "{}: {expected:?} {found:?}",

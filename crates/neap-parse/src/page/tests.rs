@@ -1,0 +1,113 @@
+//! What is read of a page, and how?
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(html: &str) -> Page {
+    let url = Url::parse("https://a.example/shop/").unwrap();
+    page(html.as_bytes(), None, &url, "neap", Wanted::All)
+}
+
+#[test]
+fn a_page_says_what_it_is() {
+    let page = read(
+        "<!doctype html><html lang=de-AT><head><title> Caf\u{e9} &amp;\n Bar </title>\
+         <meta name=Description content='The\nbest'><link rel=canonical href='/bar?x=1&amp;y#z'>\
+         <base href=/b/><title>no</title></head><body><h1></h1><h1>Welcome <em>to</em> <img alt=us></h1><h1>no</h1>",
+    );
+    assert_eq!(page.title.as_deref(), Some("Caf\u{e9} & Bar"));
+    assert_eq!(page.h1.as_deref(), Some("Welcome to us"));
+    assert_eq!(page.description.as_deref(), Some("The best"));
+    assert_eq!(page.language.as_deref(), Some("de-at"));
+    assert_eq!(
+        page.canonical.as_ref().map(CanonicalUrl::as_str),
+        Some("https://a.example/bar?x=1&y")
+    );
+}
+
+#[test]
+fn what_is_empty_or_not_meant_is_not_there() {
+    for html in [
+        "",
+        "<title></title><h1> \n </h1><meta name=description content=''>",
+        "<html lang=''><link rel=canonical><link rel=canonical href=mailto:x@y.example>",
+        "<html lang='x y'><meta http-equiv=content-language content='<b>'>",
+        "<script>'<title>x</title>'</script><!-- <h1>x</h1> -->",
+        "<meta content=x><meta name=keywords content=x>",
+    ] {
+        let page = read(html);
+        let found = (
+            &page.title,
+            &page.h1,
+            &page.description,
+            &page.language,
+            &page.canonical,
+        );
+        assert_eq!(found, (&None, &None, &None, &None, &None), "{html}");
+    }
+    let page = read("<meta http-equiv=Content-Language content='fr, en'>");
+    assert_eq!(page.language.as_deref(), Some("fr"));
+}
+
+#[test]
+fn a_page_asks_this_crawler_or_all_of_them() {
+    for (html, no_index, no_follow) in [
+        ("<meta name=robots content='noindex'>", true, false),
+        (
+            "<META CONTENT='NoFollow, noarchive' NAME=ROBOTS>",
+            false,
+            true,
+        ),
+        ("<meta name=neap content=none>", true, true),
+        ("<meta name=otherbot content=none>", false, false),
+        (
+            "<meta name=robots content=noindex><meta name=neap content=nofollow>",
+            true,
+            true,
+        ),
+        ("<meta name=robots>", false, false),
+    ] {
+        let expected = Directives {
+            no_index,
+            no_follow,
+        };
+        assert_eq!(read(html).directives, expected, "{html}");
+    }
+}
+
+#[test]
+fn texts_are_kept_up_to_their_limit_and_whole() {
+    let page = read(&format!("<title>x{}</title>", "\u{20ac}".repeat(1_000)));
+    let title = page.title.unwrap();
+    assert!(
+        title.len() <= MAX_TEXT_BYTES && title.ends_with('\u{20ac}'),
+        "{title}"
+    );
+    assert!(title.len() > MAX_TEXT_BYTES - 4, "{}", title.len());
+}
+
+#[test]
+fn a_page_that_is_not_read_for_links_is_read_at_its_beginning() {
+    let html = format!(
+        "<title>t</title><a href=/x>{}<h1>late</h1>",
+        " ".repeat(BEGINNING_BYTES)
+    );
+    let url = Url::parse("https://a.example/").unwrap();
+    let page = page(html.as_bytes(), None, &url, "neap", Wanted::NoLinks);
+    assert_eq!((page.title.as_deref(), page.h1), (Some("t"), None));
+    assert_eq!(page.links, PageLinks::default());
+}
+
+proptest! {
+    #[test]
+    fn no_markup_makes_it_panic(
+        html in "(<title>|</title>|<h1>|</h1>|<a href=x>|</a>|<meta (name|http-equiv)=(robots|refresh|description) content='[ -~é]{0,9}'>|<html lang=.>|<img alt=x>|[ -~é]){0,40}",
+    ) {
+        let page = read(&html);
+        for text in [page.title, page.h1, page.description].into_iter().flatten() {
+            prop_assert!(!text.is_empty() && text.len() <= MAX_TEXT_BYTES);
+            prop_assert!(!text.contains(['\n', '\r', '\t']), "{:?}", text);
+        }
+    }
+}
