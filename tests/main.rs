@@ -14,6 +14,7 @@ mod gateways;
 mod input;
 mod jobs;
 mod kill;
+mod links;
 mod outage;
 mod outside;
 mod people;

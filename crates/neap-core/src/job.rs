@@ -127,6 +127,9 @@ pub struct Crawl {
     /// Whether sitemaps that robots.txt names, and sitemaps and feeds that pages link to, are read for
     /// pages; only with a scope that follows links. Default: yes.
     pub sitemaps: bool,
+    /// Whether links are left alone that say `rel=nofollow`, and those of pages that say `nofollow` in a
+    /// `<meta name=robots>` or `X-Robots-Tag`. Default: yes.
+    pub nofollow: bool,
 }
 
 impl Default for Crawl {
@@ -138,6 +141,7 @@ impl Default for Crawl {
             max_depth: None,
             max_pages: None,
             sitemaps: true,
+            nofollow: true,
         }
     }
 }
@@ -381,6 +385,9 @@ impl Default for Robots {
 pub enum RobotsMode {
     /// Asked for and obeyed, with its crawl delay (RFC 9309).
     Obey,
+    /// Asked for and its crawl delay kept; what it forbids is asked for all the same, and the log tells of
+    /// it.
+    Warn,
     /// Not asked for.
     Off,
 }
@@ -447,6 +454,8 @@ pub struct Keep {
     pub bodies: Bodies,
     /// Whether each kept body has a `metadata` record that says what led to it. Default: yes.
     pub metadata: bool,
+    /// Whether the links of pages are kept with their texts, where a scope follows links. Default: yes.
+    pub links: bool,
     /// Bytes after which a new segment file is begun, 64 KiB to 1 TiB; of several jobs in one run the
     /// smallest holds. Default: 1 GiB, as WARC 1.1 (annex C) advises.
     pub segment_size: u64,
@@ -460,6 +469,7 @@ impl Default for Keep {
             path: None,
             bodies: Bodies::All,
             metadata: true,
+            links: true,
             segment_size: 1 << 30,
             durability: Durability::Full,
         }

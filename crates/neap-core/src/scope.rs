@@ -136,11 +136,17 @@ pub enum SkipReason {
     Cancelled,
     /// A person said so.
     ByHand,
+    /// The page or the link says that crawlers are not to follow it.
+    NoFollow,
+    /// Too many indexes lie above the sitemap.
+    NestedSitemap,
+    /// A sitemap of another site lists it, for which nobody vouches.
+    ForeignSitemap,
 }
 
 impl SkipReason {
     /// Every reason, in the order of [`SkipReason::code`].
-    pub const ALL: [SkipReason; 8] = [
+    pub const ALL: [SkipReason; 11] = [
         SkipReason::Scope,
         SkipReason::NotIncluded,
         SkipReason::Excluded,
@@ -149,6 +155,9 @@ impl SkipReason {
         SkipReason::Robots,
         SkipReason::Cancelled,
         SkipReason::ByHand,
+        SkipReason::NoFollow,
+        SkipReason::NestedSitemap,
+        SkipReason::ForeignSitemap,
     ];
 
     /// The number for it in the store; never reused for another reason.
@@ -162,6 +171,9 @@ impl SkipReason {
             SkipReason::Robots => 5,
             SkipReason::Cancelled => 6,
             SkipReason::ByHand => 7,
+            SkipReason::NoFollow => 8,
+            SkipReason::NestedSitemap => 9,
+            SkipReason::ForeignSitemap => 10,
         }
     }
 
@@ -176,6 +188,9 @@ impl SkipReason {
             SkipReason::Robots => "robots",
             SkipReason::Cancelled => "cancelled",
             SkipReason::ByHand => "by_hand",
+            SkipReason::NoFollow => "nofollow",
+            SkipReason::NestedSitemap => "nested_sitemap",
+            SkipReason::ForeignSitemap => "foreign_sitemap",
         }
     }
 }

@@ -166,11 +166,19 @@ impl JobContext {
         self.job.crawl.sitemaps && self.scope.follows_links()
     }
 
-    /// Whether robots files hold for this job.
+    /// Whether robots files are asked for in this job's name.
     pub(crate) fn obeys_robots(&self) -> bool {
         match self.job.robots.mode {
-            RobotsMode::Obey => true,
+            RobotsMode::Obey | RobotsMode::Warn => true,
             RobotsMode::Off => false,
+        }
+    }
+
+    /// Whether what robots files forbid is asked for all the same.
+    pub(crate) fn only_warns(&self) -> bool {
+        match self.job.robots.mode {
+            RobotsMode::Warn => true,
+            RobotsMode::Obey | RobotsMode::Off => false,
         }
     }
 

@@ -1,7 +1,7 @@
-//! What does a page say about where to go next?
+//! What does a page say of itself and about where to go next?
 //!
-//! Every link is held against the scope: those inside become requests, those outside are told to the
-//! store with the reason. A redirect is a link of its own kind, held against the scope and the number
+//! Every link is held against the scope and what the page asks of crawlers: what may be followed becomes
+//! a request, the rest is told to the store with the reason. A redirect is a link of its own kind, held against the scope and the number
 //! of redirects before it. What a sitemap or feed lists counts as links, too, see [`crate::sitemaps`].
 
 use neap_core::classify::{Judgement, Outcome};
@@ -12,8 +12,8 @@ use neap_core::scope::SkipReason;
 use neap_core::{CanonicalUrl, UnixMs};
 use neap_fetch::BodyLimit;
 use neap_parse::content_type::{charset, is_html};
-use neap_parse::sitemap;
-use neap_store::{Link, Redirect, RedirectVerdict};
+use neap_parse::{Directives, PageLink, PageLinks, Wanted, sitemap};
+use neap_store::{About, Anchor, AnchorTarget, Link, Redirect, RedirectVerdict};
 
 use crate::jobs::JobContext;
 use crate::sitemaps;
@@ -23,6 +23,10 @@ use crate::sitemaps;
 pub(crate) struct Leads {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<(CanonicalUrl, SkipReason)>,
+    /// What the links say.
+    pub(crate) anchors: Vec<Anchor>,
+    /// What an HTML page says of itself.
+    pub(crate) about: Option<Box<About>>,
     pub(crate) redirect: Option<Redirect>,
     /// The answer redirects to something that can never be asked for.
     pub(crate) bad_location: Option<String>,
@@ -51,7 +55,7 @@ pub(crate) fn leads(
         Outcome::Redirect => redirect(job, request, answer),
         Outcome::Success => match sitemaps::listed(job, request, answer, now) {
             Some(leads) => leads,
-            None => links(job, request, answer),
+            None => page(job, request, answer),
         },
         Outcome::Gone
         | Outcome::Refused
@@ -65,27 +69,81 @@ pub(crate) fn leads(
     }
 }
 
-fn links(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
+/// What an HTML page says of itself, and its links.
+fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
     let content_type = answer.header("content-type");
-    if !job.scope.follows_links() || !is_html(content_type, &answer.body) {
+    if !is_html(content_type, &answer.body) {
         return Leads::default();
     }
-    let page = neap_parse::links(
+    let wanted = match job.scope.follows_links() {
+        true => Wanted::All,
+        false => Wanted::NoLinks,
+    };
+    let page = neap_parse::page(
         &answer.body,
         content_type.and_then(charset),
         request.url.url(),
+        &job.product_token,
+        wanted,
     );
+    let mut directives = page.directives;
+    for value in answer.headers.get_all("x-robots-tag") {
+        directives.add_header(
+            &String::from_utf8_lossy(value.as_bytes()),
+            &job.product_token,
+        );
+    }
+    let mut leads = links(job, request, page.links, directives);
+    leads.about = Some(Box::new(About {
+        title: page.title,
+        h1: page.h1,
+        description: page.description,
+        language: page.language,
+        canonical: page.canonical,
+        is_noindex: directives.no_index,
+    }));
+    leads
+}
+
+fn links(job: &JobContext, request: &Ready, found: PageLinks, directives: Directives) -> Leads {
     let depth = request.depth.saturating_add(1);
     let priority = order::of_link(depth);
+    let heeds_nofollow = job.job.crawl.nofollow;
+    let keeps_anchors = job.job.store.links;
     let mut leads = Leads::default();
-    for url in page.links {
-        match job.scope.admits(&url, depth) {
-            Ok(()) => leads.links.push(Link {
-                url,
-                depth,
-                priority,
-            }),
-            Err(reason) => leads.skipped.push((url, reason)),
+    for PageLink {
+        url,
+        anchor,
+        is_nofollow,
+    } in found.links
+    {
+        let is_nofollow = is_nofollow || directives.no_follow;
+        // What is out of scope is so whatever the page asks.
+        let admitted = job.scope.admits(&url, depth);
+        let admitted = admitted.and(match is_nofollow && heeds_nofollow {
+            true => Err(SkipReason::NoFollow),
+            false => Ok(()),
+        });
+        let target = match admitted {
+            Ok(()) => {
+                leads.links.push(Link {
+                    url,
+                    depth,
+                    priority,
+                });
+                AnchorTarget::AskedFor(leads.links.len() - 1)
+            }
+            Err(reason) => {
+                leads.skipped.push((url, reason));
+                AnchorTarget::Skipped(leads.skipped.len() - 1)
+            }
+        };
+        if keeps_anchors {
+            leads.anchors.push(Anchor {
+                target,
+                text: anchor,
+                is_nofollow,
+            });
         }
     }
     leads

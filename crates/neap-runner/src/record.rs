@@ -9,7 +9,7 @@ use neap_core::exchange::Exchange;
 use neap_core::route::Route;
 use neap_core::scheduler::Ready;
 use neap_core::verdict::Verdict;
-use neap_store::{Attempt, Page, Record, WriterHandle};
+use neap_store::{About, Attempt, Page, Record, WriterHandle};
 
 use crate::desk::Permit;
 use crate::exits::Exit;
@@ -85,10 +85,11 @@ pub(crate) fn record(
         attempt,
         verdict,
         due: backoff(&verdict).map(|wait| now + wait),
-        page: page(exchange, &verdict, now),
+        page: page(exchange, &verdict, leads.about, now),
         segment: segment(store, job, request, exchange, &verdict, started),
         links: leads.links,
         skipped_links: leads.skipped,
+        anchors: leads.anchors,
         redirect: leads.redirect,
     }
 }
@@ -128,7 +129,12 @@ fn backoff(verdict: &Verdict) -> Option<Duration> {
 }
 
 /// The answer as a row, when it is the last word on this request.
-fn page(exchange: &Exchange, verdict: &Verdict, fetched: UnixMs) -> Option<Page> {
+fn page(
+    exchange: &Exchange,
+    verdict: &Verdict,
+    about: Option<Box<About>>,
+    fetched: UnixMs,
+) -> Option<Page> {
     let answer = exchange
         .result
         .as_ref()
@@ -139,6 +145,7 @@ fn page(exchange: &Exchange, verdict: &Verdict, fetched: UnixMs) -> Option<Page>
         content_type: answer.header("content-type").map(str::to_owned),
         body_bytes: answer.payload.len() as u64,
         fetched,
+        about,
     })
 }
 

@@ -15,6 +15,7 @@ use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
 use neap_fetch::{BodyLimit, Egress, Fetched};
 use neap_parse::Robots;
 use neap_store::RobotsAnswer;
+use tracing::warn;
 
 use crate::desk::{Desk, Judged, Permit};
 use crate::exits::Exit;
@@ -217,7 +218,12 @@ impl Rules {
             return Some(true);
         }
         let rules = self.by_host.get(&host)?.get(&job.id)?;
-        Some(rules.allows(url.url()))
+        let is_allowed = rules.allows(url.url());
+        if !is_allowed && job.only_warns() {
+            warn!(%url, job = job.job.name, "robots.txt forbids it; it is asked for all the same");
+            return Some(true);
+        }
+        Some(is_allowed)
     }
 
     /// Whether a host that seems hopeless was so before: a name server may be wrong once.

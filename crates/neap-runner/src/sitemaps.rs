@@ -53,7 +53,7 @@ pub(crate) fn listed(
             Kind::Pages | Kind::Text | Kind::Rss | Kind::Atom => {
                 let is_foreign = !job.scope.is_same_site(entry.url.url(), page);
                 match is_foreign && !may_list_any {
-                    true => Err(SkipReason::Scope),
+                    true => Err(SkipReason::ForeignSitemap),
                     false => page_of(job, request, level, &entry, now),
                 }
             }
@@ -78,7 +78,7 @@ fn below(
     entry: &Entry,
 ) -> Result<(u32, i32), SkipReason> {
     job.scope.admits_sitemap(&entry.url, index.url.url())?;
-    let level = level.below().ok_or(SkipReason::TooDeep)?;
+    let level = level.below().ok_or(SkipReason::NestedSitemap)?;
     Ok((index.depth, order::of_sitemap(level)))
 }
 

@@ -213,6 +213,8 @@ pub struct Record {
     pub links: Vec<Link>,
     /// Links that are not asked for, and why.
     pub skipped_links: Vec<(CanonicalUrl, SkipReason)>,
+    /// What the links say, in the order of the page; empty if that is not kept.
+    pub anchors: Vec<Anchor>,
     /// Where the answer redirects to.
     pub redirect: Option<Redirect>,
 }
@@ -277,6 +279,45 @@ pub struct Page {
     pub body_bytes: u64,
     /// When the answer was complete.
     pub fetched: UnixMs,
+    /// What it says of itself; `None` if it is no HTML page.
+    pub about: Option<Box<About>>,
+}
+
+/// What an HTML page says of itself. The caller bounds each text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its title.
+    pub title: Option<String>,
+    /// Its first heading.
+    pub h1: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
+    /// Its language tag, in lower case.
+    pub language: Option<String>,
+    /// The URL that it wants to be known by.
+    pub canonical: Option<CanonicalUrl>,
+    /// Whether it asks not to be shown among results.
+    pub is_noindex: bool,
+}
+
+/// What a link says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Where it leads.
+    pub target: AnchorTarget,
+    /// What is clicked on; the caller bounds it.
+    pub text: Option<String>,
+    /// Whether it asks crawlers not to follow it.
+    pub is_nofollow: bool,
+}
+
+/// Which link of a [`Record`] an [`Anchor`] is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnchorTarget {
+    /// That of [`Record::links`] at this place.
+    AskedFor(usize),
+    /// That of [`Record::skipped_links`] at this place.
+    Skipped(usize),
 }
 
 /// A link that is asked for, unless it is known.

@@ -37,9 +37,10 @@ mod values;
 mod writer;
 
 pub use batch::{
-    Attempt, Command, EgressName, Event, FoundJob, HostMemory, HostRow, JobChange, KEPT_CHANGES,
-    Lease, LimitChange, Link, MAX_ERROR_BYTES, Page, Position, ProxyStanding, Ready, ReadyHost,
-    Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled, RobotsAnswer, Skipped, Standing,
+    About, Anchor, AnchorTarget, Attempt, Command, EgressName, Event, FoundJob, HostMemory,
+    HostRow, JobChange, KEPT_CHANGES, Lease, LimitChange, Link, MAX_ERROR_BYTES, Page, Position,
+    ProxyStanding, Ready, ReadyHost, Record, Recorded, Redirect, RedirectVerdict, Refill, Refilled,
+    RobotsAnswer, Skipped, Standing,
 };
 pub use blame::{BlameBy, Blamed, Faults, Mostly};
 pub use error::StoreError;

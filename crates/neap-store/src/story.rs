@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use neap_core::scope::SkipReason;
 use neap_core::{CanonicalUrl, HostId, JobId, RequestId, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -185,12 +186,14 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub async fn skipped_links(&self, url: &CanonicalUrl) -> Result<Vec<SkippedLink>, StoreError> {
+        let reasons = SkipReason::ALL.map(SkipReason::code);
         let rows = sqlx::query(
             "SELECT s.job_id, s.reason_name, p.url, coalesce(p.depth, 0) + 1
              FROM skips s LEFT JOIN requests p ON p.request_id = s.parent_id
-             WHERE s.job_id IN (SELECT job_id FROM jobs) AND s.reason IN (0, 1, 2, 3, 4, 5)
+             WHERE s.job_id IN (SELECT job_id FROM jobs) AND s.reason IN (SELECT value FROM json_each(?))
                AND s.url = ? ORDER BY s.skip_id DESC",
         )
+        .bind(serde_json::json!(reasons).to_string())
         .bind(url.as_str().to_owned())
         .fetch_all(self.pool())
         .await

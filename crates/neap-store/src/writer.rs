@@ -220,7 +220,12 @@ fn kib(command: &Command) -> u32 {
     let body = record.segment.as_ref().map_or(0, |body| body.bytes.len());
     let links = record.links.iter().map(|link| &link.url);
     let skipped = record.skipped_links.iter().map(|(url, _)| url);
-    let links: usize = links.chain(skipped).map(|url| url.as_str().len()).sum();
+    let anchors = record
+        .anchors
+        .iter()
+        .filter_map(|anchor| anchor.text.as_ref());
+    let links = links.chain(skipped).map(|url| url.as_str().len());
+    let links: usize = links.chain(anchors.map(String::len)).sum();
     u32::try_from((body + links) >> 10).unwrap_or(u32::MAX)
 }
 

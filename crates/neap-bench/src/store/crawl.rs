@@ -299,6 +299,7 @@ fn record(row: &Ready, links: Vec<CanonicalUrl>) -> Record {
             content_type: Some("text/html; charset=utf-8".to_owned()),
             body_bytes: 30_000,
             fetched: at,
+            about: None,
         }),
         segment: None,
         links: links
@@ -309,6 +310,7 @@ fn record(row: &Ready, links: Vec<CanonicalUrl>) -> Record {
                 priority: 1,
             })
             .collect(),
+        anchors: Vec::new(),
         skipped_links: Vec::new(),
         redirect: None,
     }

@@ -40,7 +40,10 @@ impl JobSettings {
             spacing: job.limits.delay.max(by_rate),
             key: job.limits.key,
             retry_budget: job.retry.budget,
-            obeys_robots: job.robots.mode == RobotsMode::Obey,
+            obeys_robots: match job.robots.mode {
+                RobotsMode::Obey | RobotsMode::Warn => true,
+                RobotsMode::Off => false,
+            },
             crawl_delay_max: job.robots.crawl_delay_max,
             give_up_after: job.adaptive.give_up_after,
             pages_left: job.crawl.max_pages.map(|most| most.saturating_sub(pages)),

@@ -257,6 +257,7 @@ fn panicked(desk: &Desk, request: &Ready) -> Command {
         segment: None,
         links: Vec::new(),
         skipped_links: Vec::new(),
+        anchors: Vec::new(),
         redirect: None,
     }))
 }

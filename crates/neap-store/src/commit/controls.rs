@@ -14,7 +14,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{Changes, Ledger, Trouble};
 use crate::JobState;
-use crate::batch::{Event, FoundJob, JobChange, Record, RedirectVerdict};
+use crate::batch::{AnchorTarget, Event, FoundJob, JobChange, Record, RedirectVerdict};
 use crate::jobs::{self, state_named};
 
 /// How often it is told that others made requests ready: each time every host is looked at.
@@ -197,6 +197,12 @@ async fn offer(
 
 /// Makes a record one of a job that was cancelled meanwhile: the answer counts, and nothing follows from it.
 pub(super) fn cancel(record: &mut Record) {
+    let skipped = record.skipped_links.len();
+    for anchor in &mut record.anchors {
+        if let AnchorTarget::AskedFor(place) = anchor.target {
+            anchor.target = AnchorTarget::Skipped(skipped + place);
+        }
+    }
     let links = record
         .links
         .drain(..)

@@ -4,6 +4,7 @@
 //! until one of another kind comes, and each family of them takes a few statements for all its rows.
 //! Counters are summed up and written once. The events are handed out only after the commit.
 
+mod anchors;
 mod bodies;
 mod controls;
 pub(crate) mod counters;

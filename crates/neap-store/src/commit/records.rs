@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use neap_core::CanonicalUrl;
 use neap_core::attribution::Attribution;
 use neap_core::classify::{Fault, Outcome};
 use neap_core::verdict::Verdict;
@@ -12,8 +13,8 @@ use sqlx::SqliteConnection;
 
 use super::guard::{InFlight, in_flight};
 use super::leases::LAND;
-use super::{Changes, Ledger, State, Trouble, bodies, controls, links, redirects, skips};
-use crate::batch::{Attempt, Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
+use super::{Changes, Ledger, State, Trouble, anchors, bodies, controls, links, redirects, skips};
+use crate::batch::{About, Attempt, Event, MAX_ERROR_BYTES, Record, Recorded, RedirectVerdict};
 use crate::now;
 use crate::values::{Args, Bind, Bundle, Shape};
 
@@ -85,6 +86,7 @@ pub(super) async fn record(
     // 4. What the answers lead to.
     links::discover(&accepted, ledger, connection, changes).await?;
     skips::keep(&accepted, ledger, connection).await?;
+    anchors::keep(&accepted, ledger, connection).await?;
     redirects::follow(&accepted, ledger, connection, changes).await
 }
 
@@ -208,8 +210,9 @@ fn reasons(reasons: &[String]) -> String {
 
 static INSERT_PAGES: Shape = Shape::filled(
     "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes,
-     segment_id, segment_offset, segment_bytes, payload_sha1, original_id) SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?)",
+     segment_id, segment_offset, segment_bytes, payload_sha1, original_id, title, h1, description,
+     language, canonical, is_noindex) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
@@ -234,6 +237,15 @@ fn page(accepted: &Accepted, args: &mut Args) {
     args.maybe_int(place.map(|place| bytes(place.bytes as u64)));
     args.maybe_blob(body.map(|body| &body.payload_sha1[..]));
     args.maybe_int(body.and_then(|body| body.original_id));
+    let about = page.about.as_deref();
+    let text = |of: fn(&About) -> &Option<String>| about.and_then(|about| of(about).as_deref());
+    args.maybe_text(text(|about| &about.title))
+        .maybe_text(text(|about| &about.h1))
+        .maybe_text(text(|about| &about.description))
+        .maybe_text(text(|about| &about.language));
+    let canonical = about.and_then(|about| about.canonical.as_ref());
+    args.maybe_text(canonical.map(CanonicalUrl::as_str))
+        .maybe_int(about.map(|about| i64::from(about.is_noindex)));
 }
 
 static UPDATE_REQUESTS: Shape = Shape::filled(

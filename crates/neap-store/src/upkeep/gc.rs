@@ -319,6 +319,7 @@ async fn remove_chunk(
         ],
         false => &[
             "DELETE FROM pages WHERE request_id IN (SELECT value FROM json_each(?))",
+            "DELETE FROM found_links WHERE request_id IN (SELECT value FROM json_each(?))",
             "DELETE FROM attempts WHERE request_id IN (SELECT value FROM json_each(?))",
             "DELETE FROM inputs WHERE request_id IN (SELECT value FROM json_each(?))",
             "DELETE FROM in_flight WHERE request_id IN (SELECT value FROM json_each(?))",

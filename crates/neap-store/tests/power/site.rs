@@ -181,6 +181,7 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
             content_type: Some("text/html".to_owned()),
             body_bytes: body.len() as u64,
             fetched: NOW,
+            about: None,
         }),
         segment: (has_page && has_body(&row.url))
             .then(|| writer.pack(&row.url, &exchange(status, body), NOW, true))
@@ -193,6 +194,7 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
                 priority: 0,
             })
             .collect(),
+        anchors: Vec::new(),
         skipped_links: vec![(url("http://elsewhere.example/"), SkipReason::Scope)],
         redirect: (kind == Kind::Redirect).then(|| Redirect {
             url: url(&format!(

@@ -295,9 +295,11 @@ pub(crate) fn done(row: &Ready, status: u16) -> Record {
             content_type: Some("text/html".to_owned()),
             body_bytes: 5,
             fetched: UnixMs(NOW.0 + 123),
+            about: None,
         }),
         segment: None,
         links: Vec::new(),
+        anchors: Vec::new(),
         skipped_links: Vec::new(),
         redirect: None,
     }

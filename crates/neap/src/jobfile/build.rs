@@ -175,6 +175,7 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
             .and_then(|pages| u64::try_from(pages).ok())
             .or(default.max_pages),
         sitemaps: reader.flag("crawl.sitemaps", default.sitemaps),
+        nofollow: reader.flag("crawl.nofollow", default.nofollow),
     }
 }
 
@@ -305,6 +306,7 @@ fn store(reader: &mut Reader<'_>) -> Keep {
         path: reader.text("store.path", values::path).or(default.path),
         bodies: bodies.unwrap_or(default.bodies),
         metadata: reader.flag("store.metadata", default.metadata),
+        links: reader.flag("store.links", default.links),
         segment_size: reader.size("store.segment_size", SEGMENT_SIZES, default.segment_size),
         durability: durability.unwrap_or(default.durability),
     }

@@ -61,6 +61,7 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "crawl.exclude"
             | "crawl.max_depth"
             | "crawl.sitemaps"
+            | "crawl.nofollow"
             | "identity.user_agent"
             | "identity.headers"
     )
@@ -88,6 +89,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 max_depth,
                 max_pages,
                 sitemaps,
+                nofollow,
             },
         identity: Identity {
             user_agent,
@@ -131,6 +133,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 path,
                 bodies,
                 metadata,
+                links,
                 segment_size,
                 durability,
             },
@@ -168,6 +171,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             max_pages.map_or_else(no_limit, |pages| pages.to_string()),
         ),
         ("crawl.sitemaps", sitemaps.to_string()),
+        ("crawl.nofollow", nofollow.to_string()),
         ("identity.user_agent", quoted(user_agent)),
         ("identity.headers", headers_text(headers)),
         ("request.connect_timeout", duration_text(*connect_timeout)),
@@ -204,6 +208,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ),
         ("store.bodies", word_for(*bodies, &BODIES).to_owned()),
         ("store.metadata", metadata.to_string()),
+        ("store.links", links.to_string()),
         ("store.segment_size", size_text(*segment_size)),
         (
             "store.durability",

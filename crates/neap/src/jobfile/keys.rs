@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: [&str; 48] = [
     "neap",
     "name",
     "description",
@@ -19,6 +19,7 @@ pub(super) const KEYS: [&str; 46] = [
     "crawl.max_depth",
     "crawl.max_pages",
     "crawl.sitemaps",
+    "crawl.nofollow",
     "identity.user_agent",
     "identity.headers",
     "request.connect_timeout",
@@ -47,6 +48,7 @@ pub(super) const KEYS: [&str; 46] = [
     "store.path",
     "store.bodies",
     "store.metadata",
+    "store.links",
     "store.segment_size",
     "store.durability",
     "expect.max_failed",
@@ -222,7 +224,7 @@ mod tests {
             (
                 "store",
                 "zzzz",
-                "keys of [store]: path, bodies, metadata, segment_size, durability",
+                "keys of [store]: path, bodies, metadata, links, segment_size, durability",
             ),
         ] {
             assert_eq!(advice(section, key), expected, "`{key}` in [{section}]");

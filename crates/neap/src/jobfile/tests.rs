@@ -82,6 +82,9 @@ fn every_key_takes_its_good_value() {
         ("crawl.max_depth", "0", "0"),
         ("crawl.max_pages", "200_000", "200000"),
         ("crawl.sitemaps", "false", "false"),
+        ("crawl.nofollow", "false", "false"),
+        ("store.links", "false", "false"),
+        ("robots.mode", "'warn'", "warn"),
         ("identity.user_agent", "'Bot/1.0'", "\"Bot/1.0\""),
         (
             "identity.headers",
@@ -354,8 +357,8 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ("robots.mode", "false", "expected a string, found a boolean"),
         (
             "robots.mode",
-            "'warn'",
-            "unknown value `warn`, expected one of `obey`, `off`",
+            "'worn'",
+            "unknown value `worn`, expected one of `obey`, `warn`, `off`",
         ),
         (
             "robots.crawl_delay_max",

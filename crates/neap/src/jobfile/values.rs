@@ -305,8 +305,11 @@ pub(super) const STICKIES: [(&str, Sticky); 3] = [
 ];
 
 /// The words of `robots.mode`.
-pub(super) const ROBOTS_MODES: [(&str, RobotsMode); 2] =
-    [("obey", RobotsMode::Obey), ("off", RobotsMode::Off)];
+pub(super) const ROBOTS_MODES: [(&str, RobotsMode); 3] = [
+    ("obey", RobotsMode::Obey),
+    ("warn", RobotsMode::Warn),
+    ("off", RobotsMode::Off),
+];
 
 /// The words of `store.bodies`.
 pub(super) const BODIES: [(&str, Bodies); 2] = [("all", Bodies::All), ("none", Bodies::None)];

@@ -260,6 +260,17 @@ fn reason(
             None => "`crawl.max_pages` was reached before its turn came".to_owned(),
         },
         "robots" => forbidden(url, job, robots),
+        "nofollow" => {
+            "the page or the link asks crawlers not to follow it, and `crawl.nofollow` heeds that"
+                .to_owned()
+        }
+        "nested_sitemap" => format!(
+            "more than {} sitemap indexes lie above it",
+            neap_core::order::MAX_INDEXES
+        ),
+        "foreign_sitemap" => {
+            "a sitemap of another site lists it, which no robots.txt or job file names".to_owned()
+        }
         other => for_terminal(other).into_owned(),
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn fetch(global: &Global, options: &Fetch) -> Result<Exit, Fail
     let mut asker = asker(global, options, &job, &url)?;
     let mut rules = match job.robots.mode {
         RobotsMode::Obey if !options.ignore_robots => Some(Rules::new(&job.identity.user_agent)),
-        RobotsMode::Obey | RobotsMode::Off => None,
+        RobotsMode::Obey | RobotsMode::Warn | RobotsMode::Off => None,
     };
     let ended = follow(&mut asker, rules.as_mut(), url, job.request.redirects).await?;
     if let Some(last) = ended
