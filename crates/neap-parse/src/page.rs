@@ -126,7 +126,7 @@ impl<'t> Reader<'t> {
         let Some(content) = attributes.get(Name::Content) else {
             return;
         };
-        if let Some(name) = attributes.get(Name::Name) {
+        if let Some(name) = attributes.get(Name::OfMeta) {
             if name.eq_ignore_ascii_case(b"description") && self.description.is_none() {
                 self.description = one_line(content, MAX_TEXT_BYTES);
             }

@@ -44,7 +44,8 @@ pub(crate) enum Name {
     Charset,
     HttpEquiv,
     Content,
-    Name,
+    /// `name`, of a `<meta>`.
+    OfMeta,
     Lang,
     Alt,
 }
@@ -309,7 +310,7 @@ fn attribute(name: &[u8]) -> Option<Name> {
         b"charset" => Some(Name::Charset),
         b"http-equiv" => Some(Name::HttpEquiv),
         b"content" => Some(Name::Content),
-        b"name" => Some(Name::Name),
+        b"name" => Some(Name::OfMeta),
         b"lang" => Some(Name::Lang),
         b"alt" => Some(Name::Alt),
         _ => None,
