@@ -144,6 +144,7 @@ fn cases() -> Vec<Case> {
         case("594 in plain", plain().answer("594 x", "", ""), "forward_proxy host connect_refused", "a status of proxy-chain"),
         case("525 without cf-ray", plain().answer("525 x", "", ""), "forward_proxy proxy proxy_no_exit", "a status of Cloudflare's without"),
         // Nothing that can be read.
+        case("a certificate of the proxy's own", Evidence { is_intercepted: Some(true), ..open() }.broke(Phase::Tls, Manner::Certificate), "none proxy proxy_broken", "the proxy shows a certificate of its own"),
         case("a TLS alert inside", open().broke(Phase::Tls, Manner::Alert), "none host tls_failure", "TLS with the host failed inside"),
         case("a tunnel into nothing", open().broke(Phase::Tls, Manner::Closed), "none host tls_failure", "the tunnel was closed"),
         case("a bad certificate", direct().broke(Phase::Tls, Manner::Certificate), "none host tls_failure", "TLS with the host failed"),
