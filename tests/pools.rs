@@ -1,5 +1,7 @@
 //! What is said of a job's proxies before it runs, and what is kept of them?
 
+use neap_testkit::{ForwardProxy, Refusing, Reply, Site};
+
 use crate::support::Place;
 
 /// A job with two pools, of which one has a file and the other a login.
@@ -121,4 +123,35 @@ fn a_login_stays_out_of_the_store_and_a_file_is_found_from_anywhere() {
         }
     }
     assert!(files > 0);
+}
+
+#[test]
+fn a_list_is_read_again_while_a_run_goes_on_and_a_bad_one_is_left_alone() {
+    let site = Site::builder().page("/", Reply::ok("hello")).start();
+    let dead = Refusing::take().unwrap();
+    let good = ForwardProxy::builder().login("ann", SECRET).start();
+    let place = place(&dead.address().to_string());
+    let input = format!("input.urls=['{}']", site.url("/"));
+    let pools = "proxy.pool=[{ name = 'datacentre', file = 'dc.txt' }]";
+    let arguments = ["-v", "run", "job.toml", "--set", &input, "--set", pools];
+    let robots = ["--set", "robots.mode=off"];
+    let mut running = place.start(&[&arguments[..], &robots[..]].concat());
+
+    // The only proxy refuses every connection, so that the run cannot end.
+    running.hear("proxy left out");
+    place.write("dc.txt", &format!("{}\nann:{SECRET}:x:1\n", good.url()));
+    running.hear("the list is bad");
+    assert_eq!(good.connections(), 0);
+    place.write("dc.txt", &good.url());
+    let said = running.wait().expect(0);
+    assert_eq!(
+        said.err.matches("the list is bad").count(),
+        1,
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("dc.txt:2:"), "{}", said.err);
+    assert!(!said.err.contains(SECRET), "{}", said.err);
+    assert_eq!((good.passed().len(), site.asked()), (1, 1));
+    assert_eq!(place.results().len(), 1);
 }
