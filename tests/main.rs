@@ -6,6 +6,7 @@
 mod classify;
 mod commands;
 mod crawl;
+mod culprits;
 mod demo;
 mod disk;
 mod errors;
