@@ -86,6 +86,8 @@ impl Pump {
             Event::JobFound(found) => self.take_up(*found).await?,
             Event::Closed => {}
             Event::JobFinished(job) => {
+                // Its pools go with it; how they stood stays.
+                self.store_proxies().await?;
                 desk.state().scheduler.remove_job(job);
                 self.paused.remove(&job);
                 self.finished.insert(job);

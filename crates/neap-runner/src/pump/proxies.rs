@@ -124,7 +124,11 @@ impl Pump {
     /// A job without any way out stops here, and waits for the next run or for other proxies.
     fn stop_jobs(&mut self) {
         let desk = &self.shop.desk;
-        while let Some(job) = desk.state().scheduler.poll_stopped() {
+        loop {
+            // A lock that a loop's condition takes is held for the whole turn.
+            let Some(job) = desk.state().scheduler.poll_stopped() else {
+                break;
+            };
             if let (Some(proxies), Some(context)) =
                 (self.proxies.get_mut(&job), self.jobs.get(&job))
             {
