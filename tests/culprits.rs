@@ -130,15 +130,17 @@ fn who_broke_what_is_told_by_every_command_that_is_asked() {
             .contains("`neap proxies`"),
         "{of_bad}"
     );
-    let gateways =
-        place.query("SELECT sum(by_proxy), sum(by_host), sum(pages_lost) FROM bad_gateways");
-    let sums: Vec<i64> = gateways[0]
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(Value::as_i64)
-        .collect();
-    assert_eq!(sums, [failures as i64, itself, 1]);
+    let gateways = &place.query(
+        "SELECT sum(by_proxy) AS by_proxy, sum(by_host) AS by_host, sum(pages_lost) AS lost FROM bad_gateways",
+    )[0];
+    assert_eq!(
+        (
+            &gateways["by_proxy"],
+            &gateways["by_host"],
+            &gateways["lost"]
+        ),
+        (&failures.into(), &itself.into(), &1.into())
+    );
 
     // One page, and the host, in sentences.
     let broken = "SELECT r.url FROM attempts a JOIN requests r USING (request_id) WHERE a.fault = 'proxy' LIMIT 1";
