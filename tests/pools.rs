@@ -155,3 +155,39 @@ fn a_list_is_read_again_while_a_run_goes_on_and_a_bad_one_is_left_alone() {
     assert_eq!((good.passed().len(), site.asked()), (1, 1));
     assert_eq!(place.results().len(), 1);
 }
+
+#[test]
+fn a_run_keeps_the_pools_that_it_began_with() {
+    let [site, late] = [(); 2].map(|()| Site::builder().page("/", Reply::ok("hello")).start());
+    let dead = Refusing::take().unwrap();
+    let (good, other) = (
+        ForwardProxy::builder().start(),
+        ForwardProxy::builder().start(),
+    );
+    let job = |urls: &str, pools: &str| {
+        format!(
+            "neap = 1\n[input]\nurls = [{urls}]\n[robots]\nmode = 'off'\n\
+             [identity.headers]\nx-shop = 'seven'\n{pools}[[proxy.pool]]\nname = 'datacentre'\nfile = 'dc.txt'\n"
+        )
+    };
+    let place = place(&dead.address().to_string());
+    let first = format!("'{}'", site.url("/"));
+    place.write("job.toml", &job(&first, ""));
+    let mut running = place.start(&["-v", "run", "job.toml"]);
+    running.hear("proxy left out");
+
+    // With a new host the job is taken up again, also while the list is bad; that is mended after that.
+    place.write("dc.txt", "");
+    running.hear("the list is bad");
+    let both = format!("{first}, '{}'", late.url("/"));
+    let new = format!("[[proxy.pool]]\nname = 'new'\nurls = ['{}']\n", other.url());
+    place.write("job.toml", &job(&both, &new));
+    let said = place.neap(&["submit", "job.toml"]).expect(0);
+    assert!(said.err.contains("proxy.pool: new is new"), "{}", said.err);
+    running.hear("a job was found and is taken up");
+    place.write("dc.txt", &good.url());
+    running.wait().expect(0);
+    assert_eq!((good.passed().len(), other.passed().len()), (2, 0));
+    let used = place.query("SELECT DISTINCT pool FROM proxies");
+    assert_eq!(used, [serde_json::json!({ "pool": "datacentre" })]);
+}

@@ -68,8 +68,8 @@ impl Pump {
     }
 
     /// Takes up a job that was submitted or continued while the run goes on, or a job of its own with the scope
-    /// and the hosts of its input that it has now; its limits stay as they are until the next run. One that cannot be run is left for
-    /// another run, which says why.
+    /// and the hosts of its input that it has now; its limits and proxies stay as they are until the next run. One
+    /// that cannot be run is left for another run, which says why.
     pub(super) async fn take_up(&mut self, found: FoundJob) -> Result<(), RunError> {
         let FoundJob { row, input_hosts } = found;
         let (id, name) = (row.job_id, row.name.clone());
@@ -80,17 +80,25 @@ impl Pump {
         }
         let (pages, concurrency) = (row.counts.pages, row.spec.limits.concurrency);
         let settings = JobSettings::of(&row.spec, pages);
+        let mut spec = row.spec;
+        if let Some(context) = known {
+            // The scheduler has the old pools, whose members are filled in by their places.
+            spec.proxy = context.job.proxy.clone();
+        }
         let job = RunJob {
             id,
-            job: row.spec,
+            job: spec,
             scope_roots: row.scope_roots,
             input_hosts,
             pages,
         };
         let exits = known.map_or_else(Arc::default, |context| Arc::clone(&context.exits));
-        let lists = jobs::proxies(&job.job, &*self.lookup.0);
-        let context = JobContext::new(job, &self.memory, exits, &*self.lookup.0);
-        let (context, lists) = match context.and_then(|context| Ok((context, lists?))) {
+        let lookup = &*self.lookup.0;
+        let made = JobContext::new(job, &self.memory, exits, lookup).and_then(|context| {
+            let lists = (!is_known).then(|| jobs::proxies(&context.job, lookup));
+            Ok((Arc::new(context), lists.transpose()?))
+        });
+        let (context, lists) = match made {
             Ok(both) => both,
             Err(error) => {
                 warn!(job = name, %error, "a job that was found cannot be run");
@@ -98,11 +106,10 @@ impl Pump {
             }
         };
         info!(job = name, is_known, "a job was found and is taken up");
-        let context = Arc::new(context);
         self.jobs.insert(id, Arc::clone(&context));
-        if is_known {
+        let Some(lists) = lists else {
             return Ok(());
-        }
+        };
         let proxies = JobProxies::new(lists);
         {
             let desk = &self.shop.desk;
