@@ -55,7 +55,7 @@ impl CanonicalUrl {
         if link.len() > 4 * MAX_URL_BYTES {
             return Err(NotFetchable::TooLong);
         }
-        CanonicalUrl::of(base.join(link.trim()).map_err(|_| NotFetchable::Invalid)?)
+        CanonicalUrl::of(resolve(base, link).map_err(|_| NotFetchable::Invalid)?)
     }
 
     /// Gives a parsed URL its canonical form.
@@ -104,6 +104,21 @@ impl CanonicalUrl {
     pub fn host(&self) -> Host {
         Host::of(&self.0).expect("a canonical URL is http or https")
     }
+}
+
+/// Resolves a link as browsers do (WHATWG URL). The `url` crate refuses more than two slashes before the name of
+/// a host, of which browsers ignore the rest.
+///
+/// # Errors
+/// The link is no URL.
+pub fn resolve(base: &Url, link: &str) -> Result<Url, url::ParseError> {
+    let link = link.trim();
+    let is_slash = |c: char| matches!(c, '/' | '\\');
+    let name = link.trim_start_matches(is_slash);
+    if link.len() - name.len() > 2 && matches!(base.scheme(), "http" | "https") {
+        return base.join(&format!("//{name}"));
+    }
+    base.join(link)
 }
 
 impl fmt::Display for CanonicalUrl {
@@ -191,6 +206,29 @@ mod tests {
                 "{given}"
             );
         }
+    }
+
+    #[test]
+    fn slashes_before_a_name_are_ignored_beyond_two() {
+        let base = Url::parse("https://a.example/x/").unwrap();
+        for (link, expected) in [
+            ("///b.example/y", "https://b.example/y"),
+            ("/\\//b.example", "https://b.example/"),
+            ("//b.example", "https://b.example/"),
+            ("/y//z", "https://a.example/y//z"),
+            ("y///z", "https://a.example/x/y///z"),
+        ] {
+            let found = CanonicalUrl::join(&base, link);
+            assert_eq!(
+                found.as_ref().map(CanonicalUrl::as_str),
+                Ok(expected),
+                "{link}"
+            );
+        }
+        assert_eq!(
+            CanonicalUrl::join(&base, "////"),
+            Err(NotFetchable::Invalid)
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use neap_core::CanonicalUrl;
-use neap_core::canonical::NotFetchable;
+use neap_core::canonical::{NotFetchable, resolve};
 use url::Url;
 
 use crate::page::{one_line, push_blank_once};
@@ -50,7 +50,7 @@ pub struct PageLink {
 
 /// The address that a `<base>` gives to links, if it can.
 pub(crate) fn usable_base(href: &[u8], page_url: &Url) -> Option<Url> {
-    let base = page_url.join(&String::from_utf8_lossy(href)).ok()?;
+    let base = resolve(page_url, &String::from_utf8_lossy(href)).ok()?;
     matches!(base.scheme(), "http" | "https").then_some(base)
 }
 
