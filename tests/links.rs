@@ -176,3 +176,75 @@ fn a_job_may_only_be_warned_by_robots_txt() {
     assert!(warned, "{}", said.err);
     assert_eq!(site.count("/robots.txt"), 1);
 }
+
+#[test]
+fn robots_names_the_line_that_decides() {
+    let place = Place::new();
+    let file = place.write(
+        "robots.txt",
+        "user-agent: *\ndisallow: /private\nallow: /private/open\n\nuser-agent: other\ndisallow: /\n",
+    );
+    let file = file.to_str().unwrap();
+    let urls = [
+        "http://a.example/private/x",
+        "http://a.example/private/open",
+        "http://b.example/",
+        "http://a.example/robots.txt",
+    ];
+    let verdicts = |more: &[&str]| -> Vec<Value> {
+        let mut arguments = vec!["robots", "--format", "jsonl"];
+        arguments.extend(more.iter().chain(&urls));
+        let said = place.neap(&arguments).expect(0);
+        said.out
+            .lines()
+            .map(|line| {
+                let row: Value = serde_json::from_str(line).unwrap();
+                json!([row["verdict"], row["rule"], row["line"]])
+            })
+            .collect()
+    };
+    assert_eq!(
+        verdicts(&["--file", file]),
+        [
+            json!(["forbidden", "disallow: /private", 2]),
+            json!(["allowed", "allow: /private/open", 3]),
+            json!(["allowed", null, null]),
+            json!(["allowed", null, null]),
+        ]
+    );
+    assert_eq!(
+        verdicts(&["--file", file, "--as", "Other/2.0 (x)"])[2],
+        json!(["forbidden", "disallow: /", 6])
+    );
+    place.neap(&["robots", urls[0]]).expect(2);
+    place
+        .neap(&["robots", "--file", "none.txt", urls[0]])
+        .expect(2);
+
+    let site = Site::builder()
+        .robots("user-agent: tester\ndisallow: /x\n")
+        .page("/", html("x"))
+        .start();
+    run(&place, &site, "[identity]\nuser_agent = 'tester/1'\n");
+    let said = place
+        .neap(&["robots", &site.url("/x"), "http://a.example/"])
+        .expect(0);
+    assert!(said.out.contains("disallow: /x"), "{}", said.out);
+    assert!(said.out.contains("unknown"), "{}", said.out);
+}
+
+#[test]
+fn links_are_followed_without_the_parameters_that_the_job_drops() {
+    let site = Site::builder()
+        .page(
+            "/",
+            html("<a href='/a?utm_source=x&amp;b=1'>1</a><a href='/a?b=1&amp;gclid=2'>2</a><a href='/a;jsessionid=7?b=1'>3</a>"),
+        )
+        .fallback(|_| html("end"))
+        .start();
+    let place = Place::new();
+    let more = "drop_params = ['utm_*', 'gclid', 'jsessionid']\n[robots]\nmode = 'off'\n";
+    run(&place, &site, more);
+    assert_eq!(asked(&site), ["/", "/a?b=1"].map(str::to_owned).into());
+    assert_eq!(place.number("SELECT count(DISTINCT target) FROM links"), 1);
+}

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
+use crate::params::ParamName;
 use crate::scope::{Pattern, ScopeKind};
 
 /// A job, checked and complete.
@@ -130,6 +131,8 @@ pub struct Crawl {
     /// Whether links are left alone that say `rel=nofollow`, and those of pages that say `nofollow` in a
     /// `<meta name=robots>` or `X-Robots-Tag`. Default: yes.
     pub nofollow: bool,
+    /// Parameters that links are followed without. Default: none.
+    pub drop_params: Vec<ParamName>,
 }
 
 impl Default for Crawl {
@@ -142,6 +145,7 @@ impl Default for Crawl {
             max_pages: None,
             sitemaps: true,
             nofollow: true,
+            drop_params: Vec::new(),
         }
     }
 }

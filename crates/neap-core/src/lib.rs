@@ -16,6 +16,7 @@ pub mod ids;
 pub mod job;
 pub mod limiter;
 pub mod order;
+pub mod params;
 pub mod politeness;
 pub mod route;
 pub mod scheduler;

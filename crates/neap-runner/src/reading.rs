@@ -6,10 +6,10 @@
 
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::exchange::{Answer, Exchange};
-use neap_core::order;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_core::{CanonicalUrl, UnixMs};
+use neap_core::{order, params};
 use neap_fetch::BodyLimit;
 use neap_parse::content_type::{charset, is_html};
 use neap_parse::{Directives, PageLink, PageLinks, Wanted, sitemap};
@@ -118,6 +118,7 @@ fn links(job: &JobContext, request: &Ready, found: PageLinks, directives: Direct
     } in found.links
     {
         let is_nofollow = is_nofollow || directives.no_follow;
+        let url = params::without(url, &job.job.crawl.drop_params);
         // What is out of scope is so whatever the page asks.
         let admitted = job.scope.admits(&url, depth);
         let admitted = admitted.and(match is_nofollow && heeds_nofollow {

@@ -13,6 +13,7 @@
 
 use neap_core::exchange::Answer;
 use neap_core::order::{self, Level};
+use neap_core::params;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_core::{Host, UnixMs};
@@ -47,7 +48,10 @@ pub(crate) fn listed(
     // A feed tells of pages as a page does, so it may tell of any.
     let may_list_any = level.is_some() || matches!(kind, Kind::Rss | Kind::Atom);
     let mut leads = Leads::default();
-    for entry in entries {
+    for mut entry in entries {
+        if kind != Kind::Index {
+            entry.url = params::without(entry.url, &job.job.crawl.drop_params);
+        }
         let placed = match kind {
             Kind::Index => below(job, request, level.unwrap_or(Level::TOP), &entry),
             Kind::Pages | Kind::Text | Kind::Rss | Kind::Atom => {

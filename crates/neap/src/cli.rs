@@ -253,6 +253,20 @@ pub(crate) enum Command {
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Say whether robots.txt allows URLs, and which line of it decides; as the runs of the store have read it.
+    Robots {
+        /// The URLs.
+        #[arg(value_name = "URL", required = true)]
+        urls: Vec<String>,
+        /// The crawler's User-Agent or its name. Default: that of the newest job.
+        #[arg(long = "as", value_name = "AGENT")]
+        agent: Option<String>,
+        /// A robots.txt on this machine, in place of those of the hosts.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Name the culprit of captured answers: JSON Lines on standard input, a verdict a line on standard output.
     ///
     /// Each line is an object with what a client saw, all of it optional: mode (plain, connect, socks5), raw_proxy_used,

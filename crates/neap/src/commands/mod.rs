@@ -19,6 +19,7 @@ mod place;
 mod proxies;
 mod resume;
 mod retry;
+mod robots;
 mod run;
 mod skip;
 mod status;
@@ -85,6 +86,15 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Why { host } => why::why(&global, &host).await,
         Command::Explain { url } => explain::explain(&global, &url).await,
+        Command::Robots {
+            urls,
+            agent,
+            file,
+            output,
+        } => {
+            let (agent, file) = (agent.as_deref(), file.as_deref());
+            robots::robots(&global, &urls, agent, file, output.format).await
+        }
         Command::Classify { without } => classify::classify(without.as_deref()),
         Command::Export(export) => export::export(&global, &export).await,
         Command::Db(db) => db::db(&global, &db).await,

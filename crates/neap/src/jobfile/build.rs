@@ -176,6 +176,7 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
             .or(default.max_pages),
         sitemaps: reader.flag("crawl.sitemaps", default.sitemaps),
         nofollow: reader.flag("crawl.nofollow", default.nofollow),
+        drop_params: reader.texts("crawl.drop_params", MAX_PATTERNS, values::param_name),
     }
 }
 

@@ -14,6 +14,7 @@ use neap_core::job::{
     Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Proxy, Rate, Request,
     Retry, Robots, Template,
 };
+use neap_core::params::ParamName;
 use neap_core::scope::Pattern;
 
 use super::values::{
@@ -62,6 +63,7 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "crawl.max_depth"
             | "crawl.sitemaps"
             | "crawl.nofollow"
+            | "crawl.drop_params"
             | "identity.user_agent"
             | "identity.headers"
     )
@@ -90,6 +92,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 max_pages,
                 sitemaps,
                 nofollow,
+                drop_params,
             },
         identity: Identity {
             user_agent,
@@ -172,6 +175,10 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ),
         ("crawl.sitemaps", sitemaps.to_string()),
         ("crawl.nofollow", nofollow.to_string()),
+        (
+            "crawl.drop_params",
+            list(drop_params.iter().map(ParamName::to_string)),
+        ),
         ("identity.user_agent", quoted(user_agent)),
         ("identity.headers", headers_text(headers)),
         ("request.connect_timeout", duration_text(*connect_timeout)),

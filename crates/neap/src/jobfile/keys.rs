@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 48] = [
+pub(super) const KEYS: [&str; 49] = [
     "neap",
     "name",
     "description",
@@ -20,6 +20,7 @@ pub(super) const KEYS: [&str; 48] = [
     "crawl.max_pages",
     "crawl.sitemaps",
     "crawl.nofollow",
+    "crawl.drop_params",
     "identity.user_agent",
     "identity.headers",
     "request.connect_timeout",

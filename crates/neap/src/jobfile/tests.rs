@@ -83,6 +83,7 @@ fn every_key_takes_its_good_value() {
         ("crawl.max_pages", "200_000", "200000"),
         ("crawl.sitemaps", "false", "false"),
         ("crawl.nofollow", "false", "false"),
+        ("crawl.drop_params", "['UTM_*']", "[\"utm_*\"]"),
         ("store.links", "false", "false"),
         ("robots.mode", "'warn'", "warn"),
         ("identity.user_agent", "'Bot/1.0'", "\"Bot/1.0\""),
@@ -207,6 +208,7 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
             "expected a string, found an integer",
         ),
         ("crawl.exclude", "['']", "an empty pattern"),
+        ("crawl.drop_params", "['a=b']", "no name of a parameter"),
         (
             "crawl.max_depth",
             "1.5",

@@ -10,6 +10,7 @@ use neap_core::canonical::CanonicalUrl;
 use neap_core::job::{
     Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, Sticky,
 };
+use neap_core::params::ParamName;
 use neap_core::scope::{Pattern, ScopeKind};
 use url::Url;
 
@@ -137,6 +138,14 @@ pub(super) fn input_url(text: &str) -> Result<CanonicalUrl, Complaint> {
 /// Whether a URL carries a user name or a password, which its canonical form leaves out.
 pub(super) fn has_credentials(url: &str) -> bool {
     Url::parse(url.trim()).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+}
+
+/// Reads a name of `crawl.drop_params`.
+pub(super) fn param_name(text: &str) -> Result<ParamName, Complaint> {
+    ParamName::parse(text).map_err(|why| {
+        let message = format!("`{}` is no name of a parameter: {why}", quoted(text));
+        Complaint::new(message).help(r#"write e.g. "utm_*" or "fbclid""#)
+    })
 }
 
 /// Reads a pattern of `include` or `exclude`.
