@@ -292,6 +292,71 @@ fn a_wrong_password_is_tried_once_and_never_shown() {
 }
 
 #[test]
+fn the_pools_of_a_job_are_used_in_their_order() {
+    let site = Site::builder().page("/", Reply::text("hello")).start();
+    let proxy = |manner| {
+        let proxy = ForwardProxy::builder()
+            .login("ann", PASSWORD)
+            .manner(manner);
+        proxy.name("shop.example", site.address()).start()
+    };
+    let (cheap, dear) = (proxy(Manner::Close), proxy(Manner::Work));
+    let place = Place::new();
+    place.write(
+        "cheap.txt",
+        &format!("# one a line\nann:{PASSWORD}@{}\n", cheap.address()),
+    );
+    place.write(
+        "job.toml",
+        &format!(
+            "neap = 1\n[input]\nurls = [\"http://shop.example/\"]\n[robots]\nmode = \"off\"\n\
+             [retry]\nbase = \"1ms\"\nswap_proxy_after = 1\n\
+             [[proxy.pool]]\nname = \"cheap\"\nfile = \"cheap.txt\"\n\
+             [[proxy.pool]]\nname = \"dear\"\nurls = [\"socks5h://${{env:LOGIN}}@{}\"]\n",
+            dear.address()
+        ),
+    );
+    let url = "http://shop.example/";
+    let ask = |more: &[&str]| {
+        let mut command = place.command(&[&["fetch", url, "--job", "job.toml"], more].concat());
+        Said::from(
+            command
+                .env("LOGIN", format!("ann:{PASSWORD}"))
+                .output()
+                .unwrap(),
+        )
+    };
+    let said = ask(&["-v"]).expect(0);
+    assert_eq!(said.out, "hello");
+    let (by_cheap, by_dear) = (
+        format!("nobody  cheap/{}", cheap.address()),
+        format!("host    dear/{}", dear.address()),
+    );
+    assert_in_order(&said.err, &["#1", &by_cheap, "200", &by_dear, "socks "]);
+    assert!(!said.err.contains(PASSWORD));
+    assert_eq!(dear.passed()[0].asking, Asking::Socks5);
+
+    // The command line wins, and a pool that lacks its secret is said so before anything is sent.
+    let passed = dear.passed().len();
+    let dead = Refusing::take().unwrap().address().to_string();
+    ask(&["--proxy", &dead]).expect(3);
+    assert_eq!(dear.passed().len(), passed);
+    let said = fetch(&place, url, &["--job", "job.toml"]).expect(2);
+    assert!(said.err.contains("variable LOGIN"), "{}", said.err);
+}
+
+#[test]
+fn a_long_wait_is_announced() {
+    let busy = Reply::status(503).header("retry-after", "600");
+    let site = Site::builder().page("/", busy).start();
+    let place = Place::new();
+    let mut running = place.start(&["fetch", &site.url("/")]);
+    running.hear("neap waits 10 min before it asks again");
+    running.kill();
+    assert_eq!(site.count("/"), 1);
+}
+
+#[test]
 fn redirects_are_followed_hop_by_hop_and_no_further_than_allowed() {
     let second = Site::builder()
         .page("/b", Reply::redirect(308, "/c"))

@@ -8,6 +8,7 @@ use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
 use neap_core::host::Host;
 use neap_core::job::Request;
+use neap_core::route::Way;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -97,13 +98,17 @@ impl Fetcher {
             Ok((answer, held)) => (Ok(answer), held),
             Err(failure) => (Err(failure), Share::default()),
         };
+        let mut exchange = Exchange {
+            result,
+            timings,
+            sent,
+            route,
+        };
+        if exchange.route.way == Way::Plain {
+            egress.scrub(&mut exchange);
+        }
         Fetched {
-            exchange: Exchange {
-                result,
-                timings,
-                sent,
-                route,
-            },
+            exchange,
             was_resent,
             held,
         }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use http::HeaderValue;
 use neap_core::egress::Member;
+use neap_core::exchange::Exchange;
 use sha2::{Digest, Sha256};
 
 pub(crate) use broken::Broken;
@@ -113,6 +114,14 @@ impl Egress {
             name: self.name().into(),
             is_direct: self.is_direct(),
             mark: self.mark(),
+        }
+    }
+
+    /// Takes the credentials out of what an HTTP proxy may have written.
+    pub(crate) fn scrub(&self, exchange: &mut Exchange) {
+        let credentials = self.proxy().and_then(|proxy| proxy.credentials.as_ref());
+        if let Some(credentials) = credentials {
+            scrub::relayed(exchange, credentials);
         }
     }
 

@@ -3,7 +3,9 @@
 //! A proxy may repeat what it was sent, in an error page for example, and its words are kept as evidence.
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use memchr::memmem;
+use neap_core::exchange::Exchange;
 use neap_core::route::Refusal;
 
 use super::Credentials;
@@ -15,16 +17,38 @@ const MIN_PASSWORD_BYTES: usize = 6;
 /// Replaces the credentials in a refusal, as they are and as they are sent.
 pub(crate) fn refusal(refusal: &mut Refusal, credentials: &Credentials) {
     let secrets = secrets(credentials);
-    for value in refusal.headers.values_mut() {
-        if let Some(clean) = without(value.as_bytes(), &secrets) {
-            *value = HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static(REDACTED));
-        }
-    }
-    if let Some(clean) = without(refusal.reason.as_bytes(), &secrets) {
-        refusal.reason = String::from_utf8_lossy(&clean).into_owned();
-    }
+    fields(&mut refusal.headers, &secrets);
+    text(&mut refusal.reason, &secrets);
     if let Some(clean) = without(&refusal.body, &secrets) {
         refusal.body = clean.into();
+    }
+}
+
+/// Replaces the credentials in an exchange through a proxy that could write the answer itself: in an error as they are
+/// and as they are sent, in a page only as they are sent, since a page may well have the word that is a password.
+pub(crate) fn relayed(exchange: &mut Exchange, credentials: &Credentials) {
+    let status = exchange.result.as_ref().map_or(0, |answer| answer.status);
+    let mut secrets = secrets(credentials);
+    if (200..400).contains(&status) {
+        secrets.truncate(1);
+    }
+    if let Some(reason) = &mut exchange.route.reason {
+        text(reason, &secrets);
+    }
+    if let Some(begun) = &mut exchange.route.begun {
+        fields(begun, &secrets);
+    }
+    let Ok(answer) = &mut exchange.result else {
+        return;
+    };
+    fields(&mut answer.headers, &secrets);
+    if let Some(clean) = without(&answer.body, &secrets) {
+        let is_coded = answer.body != answer.payload;
+        answer.body = clean.into();
+        answer.payload = answer.body.clone();
+        if is_coded {
+            answer.headers.remove(CONTENT_ENCODING);
+        }
     }
 }
 
@@ -36,6 +60,21 @@ pub(crate) fn bytes(bytes: Bytes, credentials: &Credentials) -> Bytes {
     }
 }
 
+fn fields(headers: &mut HeaderMap, secrets: &[Vec<u8>]) {
+    for value in headers.values_mut() {
+        if let Some(clean) = without(value.as_bytes(), secrets) {
+            *value = HeaderValue::from_bytes(&clean).unwrap_or(HeaderValue::from_static(REDACTED));
+        }
+    }
+}
+
+fn text(text: &mut String, secrets: &[Vec<u8>]) {
+    if let Some(clean) = without(text.as_bytes(), secrets) {
+        *text = String::from_utf8_lossy(&clean).into_owned();
+    }
+}
+
+/// As they are sent first, then the password.
 fn secrets(credentials: &Credentials) -> Vec<Vec<u8>> {
     let mut secrets = vec![credentials.token().into_bytes()];
     if credentials.password.len() >= MIN_PASSWORD_BYTES {
@@ -59,7 +98,7 @@ fn without(text: &[u8], secrets: &[Vec<u8>]) -> Option<Vec<u8>> {
 fn replace(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text;
     let mut clean = Vec::new();
-    while let Some(at) = rest.windows(secret.len()).position(|part| part == secret) {
+    while let Some(at) = memmem::find(rest, secret) {
         clean.extend_from_slice(&rest[..at]);
         clean.extend_from_slice(REDACTED.as_bytes());
         rest = &rest[at + secret.len()..];

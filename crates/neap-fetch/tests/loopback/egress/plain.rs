@@ -92,6 +92,34 @@ async fn a_login_is_sent_to_the_proxy_and_not_to_the_host() {
 }
 
 #[tokio::test]
+async fn an_error_that_repeats_the_password_does_not_get_it_recorded() {
+    let echo = "you sent Basic YW5uOmh1bnRlcjI=, that is ann:hunter2";
+    let answer = |status, body| Manner::answer(status, "No hunter2", &[("X-Echo", echo)], body);
+    let proxy = ForwardProxy::builder().manner(answer(407, echo)).start();
+    let ann = egress(&proxy.url().replace("http://", "http://ann:hunter2@"));
+    let fetcher = fetcher();
+    let exchange = through(&fetcher, &ann, &at("/")).await.exchange;
+    let told = format!("{exchange:?}");
+    assert!(
+        !told.contains("hunter2") && !told.contains("YW5uOmh1"),
+        "{told}"
+    );
+    let answered = exchange.result.unwrap();
+    let clean = "you sent Basic <redacted>, that is ann:<redacted>";
+    assert_eq!(answered.body, clean);
+    assert_eq!(answered.payload, clean);
+
+    // A page may have the word, and keeps it; what was sent is nobody's word.
+    proxy.set(answer(200, echo));
+    let page = through(&fetcher, &ann, &at("/")).await.exchange.result;
+    let kept = "you sent Basic <redacted>, that is ann:hunter2";
+    assert_eq!(page.unwrap().body, kept);
+    let bare = egress(&proxy.url());
+    let page = through(&fetcher, &bare, &at("/")).await.exchange.result;
+    assert_eq!(page.unwrap().body, echo, "it was sent nothing");
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_not_there_is_told_from_a_host_that_is_not() {
     let refusing = Refusing::take().unwrap();
     for scheme in ["http", "https", "socks5", "socks5h"] {
