@@ -22,7 +22,7 @@ mod ways;
 
 use std::sync::Arc;
 
-use neap_core::attribution::Fault;
+use neap_core::attribution::{Attribution, Fault};
 use neap_core::job::{Job, RobotsMode, Template};
 use neap_core::{CanonicalUrl, classify::Outcome};
 use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget};
@@ -244,26 +244,35 @@ fn no_page(
         Some(word) => cause(&word.to_string()),
         None => crate::tell::diagnosis(attribution.cause).to_owned(),
     });
-    let whose = match attribution.fault {
+    let whose = whose(attribution);
+    let times = match last.attempts {
+        1 => String::new(),
+        attempts => format!(", after {attempts} attempts"),
+    };
+    let exit = exit_of(attribution.fault);
+    Failure::with_help(
+        exit,
+        format!("no page of {url}: {what}{times}{whose}"),
+        help,
+    )
+}
+
+/// Whose fault it was, as the end of a sentence.
+fn whose(attribution: &Attribution) -> String {
+    match attribution.fault {
         Fault::Nobody => String::new(),
         Fault::Unknown => "; it cannot be told whose fault it is".to_owned(),
         Fault::Host | Fault::Proxy | Fault::OwnCredentials | Fault::OwnNetwork => {
             let sure = attribution.confidence * 100.0;
             format!("; {} ({sure:.0} % sure)", fault(attribution.fault.as_str()))
         }
-    };
-    let times = match last.attempts {
-        1 => String::new(),
-        attempts => format!(", after {attempts} attempts"),
-    };
-    let exit = match attribution.fault {
+    }
+}
+
+fn exit_of(fault: Fault) -> Exit {
+    match fault {
         Fault::OwnNetwork => exit::ERROR,
         Fault::OwnCredentials => exit::PROXIES_STOPPED,
         Fault::Host | Fault::Proxy | Fault::Nobody | Fault::Unknown => exit::EXPECTATION,
-    };
-    Failure::with_help(
-        exit,
-        format!("no page of {url}: {what}{times}{whose}"),
-        help,
-    )
+    }
 }
