@@ -20,6 +20,7 @@ mod outage;
 mod outside;
 mod people;
 mod pools;
+mod proxies;
 mod segments;
 mod sitemaps;
 mod stop;

@@ -3,9 +3,11 @@
 //! The core knows proxies by number; here a number becomes what a connection is made with, and a name for
 //! people and SQL. A proxy that is no longer listed keeps its entry for what is still under way.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use neap_core::egress::ProxyId;
+use neap_core::attribution::{Attribution, Evidence, attribute};
+use neap_core::egress::{Party, ProxyId, Stamps};
+use neap_core::{CanonicalUrl, Exchange};
 use neap_fetch::Egress;
 use neap_store::EgressName;
 
@@ -18,14 +20,19 @@ pub(crate) struct Exit {
     pub(crate) name: EgressName,
 }
 
-/// The ways of one job, by their numbers.
+/// The ways of one job.
 #[derive(Debug, Default)]
-pub(crate) struct Exits(RwLock<Vec<Arc<Exit>>>);
+pub(crate) struct Exits {
+    /// By their numbers.
+    ways: RwLock<Vec<Arc<Exit>>>,
+    /// What proxies leave on what they relay.
+    stamps: Mutex<Stamps>,
+}
 
 impl Exits {
     /// The members of a pool have these numbers.
     pub(crate) fn set(&self, pool: &Arc<str>, numbers: &[ProxyId], members: &[Egress]) {
-        let mut exits = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut exits = self.ways.write().unwrap_or_else(PoisonError::into_inner);
         for (number, egress) in std::iter::zip(numbers, members) {
             let exit = || {
                 Arc::new(Exit {
@@ -49,7 +56,25 @@ impl Exits {
 
     /// The way of a number.
     pub(crate) fn of(&self, number: ProxyId) -> Arc<Exit> {
-        let exits = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let exits = self.ways.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&exits[number.index()])
+    }
+
+    /// Who is to blame for an exchange with a host, by itself and by what is known of the proxy that it took;
+    /// `None` without pools.
+    pub(crate) fn attribute(
+        &self,
+        number: Option<ProxyId>,
+        url: &CanonicalUrl,
+        exchange: &Exchange,
+    ) -> Attribution {
+        let mut evidence = Evidence::from(exchange);
+        if let Some(number) = number {
+            let party = Party::of(&url.host());
+            let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            stamps.apply(number, exchange, &mut evidence);
+            stamps.learn(number, party, exchange);
+        }
+        attribute(&evidence)
     }
 }

@@ -4,7 +4,6 @@
 //!  dispatch ──► ask ──exchange──► classify, attribute ──► tell limiter and pools ──► decide ──► read ──► record
 //! ```
 
-use neap_core::attribution::{Evidence, attribute};
 use neap_core::classify::{Outcome, classify};
 use neap_core::scheduler::Ready;
 use neap_core::verdict::{History, Verdict};
@@ -40,7 +39,8 @@ pub(crate) async fn flow(
     let circumstances = Circumstances::of(&permit, desk.clock.unix());
 
     // 1. Ask, by the way that was taken. Every failure to get an answer is an exchange too.
-    let exit = permit.proxy().map(|proxy| job.exits.of(proxy));
+    let proxy = permit.proxy();
+    let exit = proxy.map(|proxy| job.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = reading::limit(request);
     let fetched = job.fetcher.fetch_by(egress, &request.url, limit).await;
@@ -50,7 +50,7 @@ pub(crate) async fn flow(
     let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
     let has_failed_before = request.charged + request.deferrals > 0;
     let judgement = classify(exchange, retry_after, has_failed_before);
-    let attribution = attribute(&Evidence::from(exchange));
+    let attribution = job.exits.attribute(proxy, &request.url, exchange);
 
     // 3. Tell pools and limiter, before anything that can fail. They know who is charged.
     let Heard {

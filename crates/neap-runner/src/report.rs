@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use neap_core::JobId;
-use neap_core::egress::Why;
 use neap_store::EgressName;
 
 use crate::progress::Progress;
@@ -36,7 +35,7 @@ pub struct RunReport {
     /// Latency to the first byte: median, 95th and 99th percentile; `None` without any answer.
     pub latency: Option<[Duration; 3]>,
     /// Proxies that were left out at the end, with the reason.
-    pub left_out: Vec<(EgressName, Why)>,
+    pub left_out: Vec<(EgressName, &'static str)>,
     /// Pools that were stopped for wrong credentials, each with the proxy that refused them.
     pub stopped_pools: Vec<EgressName>,
     /// Hosts that were given up, with the number of requests that failed with each.

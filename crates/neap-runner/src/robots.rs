@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use neap_core::attribution::{Attribution, Evidence, attribute};
+use neap_core::attribution::Attribution;
 use neap_core::classify::{Cause, Judgement, Outcome, classify};
+use neap_core::egress::ProxyId;
 use neap_core::exchange::{Exchange, FailureKind};
 use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
 use neap_fetch::{BodyLimit, Egress, Fetched};
@@ -18,7 +19,6 @@ use neap_store::RobotsAnswer;
 use tracing::warn;
 
 use crate::desk::{Desk, Judged, Permit};
-use crate::exits::Exit;
 use crate::jobs::JobContext;
 
 /// How long a robots file is used (RFC 9309, section 2.4: "up to 24 hours").
@@ -98,14 +98,14 @@ pub(crate) async fn ask(
 struct Ways {
     /// Until the host itself has answered: a redirect may lead to another one.
     permit: Option<Permit>,
-    exit: Option<Arc<Exit>>,
+    proxy: Option<ProxyId>,
 }
 
 impl Ways {
     fn new(permit: Permit) -> Ways {
         Ways {
             permit: Some(permit),
-            exit: None,
+            proxy: None,
         }
     }
 
@@ -119,9 +119,8 @@ impl Ways {
         let mut ways = 0;
         while let Some(permit) = self.permit.as_mut() {
             ways += 1;
-            self.exit = permit.proxy().map(|proxy| job.exits.of(proxy));
-            let exit = self.exit.as_deref();
-            let (fetched, judgement, attribution) = fetch(desk, job, exit, url).await;
+            self.proxy = permit.proxy();
+            let (fetched, judgement, attribution) = fetch(desk, job, self.proxy, url).await;
             let judged = Judged {
                 exchange: &fetched.exchange,
                 judgement,
@@ -136,7 +135,7 @@ impl Ways {
                 return (fetched, judgement);
             }
         }
-        let (fetched, judgement, _) = fetch(desk, job, self.exit.as_deref(), url).await;
+        let (fetched, judgement, _) = fetch(desk, job, self.proxy, url).await;
         (fetched, judgement)
     }
 }
@@ -144,15 +143,16 @@ impl Ways {
 async fn fetch(
     desk: &Desk,
     job: &JobContext,
-    exit: Option<&Exit>,
+    proxy: Option<ProxyId>,
     url: &CanonicalUrl,
 ) -> (Fetched, Judgement, Attribution) {
-    let egress = exit.map_or(&Egress::DIRECT, |exit| &exit.egress);
+    let exit = proxy.map(|proxy| job.exits.of(proxy));
+    let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = BodyLimit::CutAt(MOST_BYTES);
     let fetched = job.fetcher.fetch_by(egress, url, limit).await;
     let retry_after = job.asked_to_wait(&fetched.exchange, desk.clock.unix());
     let judgement = classify(&fetched.exchange, retry_after, false);
-    let attribution = attribute(&Evidence::from(&fetched.exchange));
+    let attribution = job.exits.attribute(proxy, url, &fetched.exchange);
     (fetched, judgement, attribution)
 }
 

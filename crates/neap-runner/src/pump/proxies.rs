@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use neap_core::JobId;
-use neap_core::attribution::{Evidence, attribute};
 use neap_core::classify::classify;
-use neap_core::egress::{self, Event, Member, Pools, ProxyView, Why, seen};
+use neap_core::egress::{self, Event, Member, Pools, ProxyView, seen};
 use neap_core::scheduler::{Probing, Scheduler};
 use neap_core::{Host, HostId, Time, UnixMs};
 use neap_fetch::{BodyLimit, Egress};
@@ -164,7 +163,7 @@ impl Pump {
                 let exchange = &fetched.exchange;
                 let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
                 let judgement = classify(exchange, retry_after, true);
-                let attribution = attribute(&Evidence::from(exchange));
+                let attribution = job.exits.attribute(Some(proxy), &probe.url, exchange);
                 let seen = seen(exchange, &attribution, retry_after);
                 permit.report_probe(seen, judgement.signal);
             }
@@ -241,16 +240,11 @@ impl Pump {
             .is_some_and(|proxies| proxies.is_stopped)
     }
 
-    /// The proxies that are left out now, with the reason.
-    pub(super) fn left_out(&self) -> Vec<(EgressName, Why)> {
-        let desk = &self.shop.desk;
-        let state = desk.state();
-        let pools = self
-            .proxies
-            .keys()
-            .filter_map(|job| state.scheduler.pools(*job));
-        let views = pools.flat_map(|pools| pools.views(desk.clock.now()));
-        let left_out = views.filter_map(|view| Some((name(&view), view.left_out?.1)));
+    /// The proxies that were left out when their job ended, or now, with the reason.
+    pub(super) fn left_out(&self) -> Vec<(EgressName, &'static str)> {
+        let proxies = self.proxies.values();
+        let rows = proxies.flat_map(|proxies| proxies.told.values());
+        let left_out = rows.filter_map(|row| Some((row.name.clone(), row.left_out?.1)));
         left_out.collect()
     }
 

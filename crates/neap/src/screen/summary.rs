@@ -96,7 +96,6 @@ fn proxies(report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = stopped.collect();
     let left_out = report.left_out.iter().take(MOST);
     lines.extend(left_out.map(|(name, why)| {
-        let why = why.as_str();
         format!(
             "  left out   {} of pool {}: it {why}",
             name.proxy, name.pool
