@@ -15,6 +15,12 @@ const MAX_SOCKS_BYTES: usize = 255;
 /// every byte of them is escaped.
 const MAX_BYTES: usize = 4096;
 
+/// What people write that neap does not speak. Only these are repeated to them: before `://` may stand
+/// anything, a part of a password too.
+const OTHER_SCHEMES: [&str; 10] = [
+    "ftp", "h2", "quic", "socks", "socks4", "socks4a", "ss", "ssh", "tcp", "tls",
+];
+
 /// A text is no proxy. The messages repeat no part of it that could be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
@@ -22,8 +28,8 @@ pub enum ProxyError {
     #[error("the proxy is empty: write it as http://host:port")]
     Empty,
     /// It speaks what neap does not.
-    #[error("a proxy cannot be reached by {0}: use http, https, socks5 or socks5h")]
-    Scheme(String),
+    #[error("a proxy cannot be reached by {0}://: use http, https, socks5 or socks5h")]
+    Scheme(&'static str),
     /// It has no host.
     #[error("the proxy has no host: write it as http://host:port")]
     NoHost,
@@ -99,10 +105,13 @@ fn scheme_of(scheme: &str) -> Result<Scheme, ProxyError> {
         "https" => Scheme::Https,
         "socks5" => Scheme::Socks5,
         "socks5h" => Scheme::Socks5h,
-        other if other.bytes().all(|byte| byte.is_ascii_alphanumeric()) && other.len() <= 10 => {
-            return Err(ProxyError::Scheme(format!("{other}://")));
+        other => {
+            let known = OTHER_SCHEMES.into_iter().find(|known| *known == other);
+            return Err(known.map_or(
+                ProxyError::Unreadable("what precedes :// is none of http, https, socks5, socks5h"),
+                ProxyError::Scheme,
+            ));
         }
-        _ => return Err(ProxyError::Unreadable("what precedes :// is no scheme")),
     })
 }
 
@@ -199,7 +208,9 @@ mod tests {
         for (text, part) in [
             ("", "is empty"),
             ("ftp://ann:hunter2@h:1", "ftp://"),
-            ("hunter2!x://h:1", "no scheme"),
+            ("hunter2!x://h:1", "none of http"),
+            ("hunter2://h:1", "none of http"),
+            ("SOCKS4://ann:hunter2@h:1", "socks4://"),
             ("http://", "no host"),
             ("http://ann:hunter2@", "no host"),
             ("h:8080:ann:hunter2", "wrong place"),

@@ -227,6 +227,26 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_error_repeats_what_was_written_or_what_a_variable_holds(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "hunter-2", "${env:SECRET}", "${env:GONE}", "${env:", "${", "}", "http://", "socks5://",
+                    "://", ":", "@", "/", "#", "?", "%", "[", "]", "p.example", "8080", " ", "é",
+                ]),
+                0..12,
+            ),
+        ) {
+            let template = Template(parts.concat());
+            let known = |name: &str| (name == "SECRET").then(|| "hunter-2:/#".to_owned());
+            if let Err(error) = Egress::resolve(&template, known) {
+                let told = format!("{error} {error:?}");
+                proptest::prop_assert!(!told.contains("hunter-2"), "{}: {told}", template.0);
+            }
+        }
+    }
+
     #[test]
     fn a_login_that_no_variable_is_a_part_of_is_noticed() {
         for (text, is_literal) in [

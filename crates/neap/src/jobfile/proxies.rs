@@ -135,10 +135,12 @@ fn url(text: &str) -> Result<Template, Complaint> {
 
 /// Whether a text is a scheme, a name and a port at most, so that no password can stand in it.
 fn is_plain(text: &str) -> bool {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
+    let of_scheme = |byte: u8| byte.is_ascii_alphanumeric();
     let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    host.bytes().all(of_name) && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port && scheme.bytes().all(of_scheme) && host.bytes().all(of_name)
 }
 
 /// Reads the name of a pool's file, and makes it one that means the same wherever neap is started.

@@ -373,6 +373,7 @@ fn a_login_that_is_written_down_is_refused_and_not_shown() {
         ("http://p:1/hunter2", "follows the port"),
         ("http://p:1?hunter2", "follows the port"),
         ("http://${env:USER:hunter2@p:1", "${env:"),
+        ("ann:hunter2@http://p:1", "none of http"),
     ] {
         let text = format!("[[proxy.pool]]\nname = 'a'\nurls = ['p0:1', '{url}']");
         // Another problem beside it shows the same lines.
@@ -436,4 +437,33 @@ fn pools_may_change_while_a_job_goes_on() {
         compare(&stored, &turned).at_once,
         ["proxy.pool: dc, home-1.0 -> home-1.0, dc"]
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_login_without_a_variable_gets_into_a_job_or_into_a_message(
+        parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "hunter-2", "${env:USER}", "${env:", "}", "http://", "socks5://", "://", ":", "@", "/", "#", "?",
+                "%40", "[", "]", "p.example", "8080",
+            ]),
+            0..10,
+        ),
+    ) {
+        let text = parts.concat();
+        match super::url(&text) {
+            Ok(template) => {
+                let egress = neap_fetch::Egress::resolve(&template, |_| Some("x".to_owned()));
+                // Of a port nothing is known before the variable is.
+                let has_login = egress.is_ok_and(|egress| egress.has_credentials());
+                proptest::prop_assert!(!has_login || text.contains("${env:"), "{text}");
+            }
+            Err(complaint) => {
+                let told = format!("{} {:?}", complaint.message, complaint.help);
+                proptest::prop_assert!(!told.contains("hunter-2"), "{text}: {told}");
+                let may_show = complaint.is_secret || !text.contains("hunter-2") || !text.contains('@');
+                proptest::prop_assert!(may_show, "{text} is shown");
+            }
+        }
+    }
 }
