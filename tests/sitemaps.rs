@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 use neap_testkit::{Reply, Site};
 
@@ -90,6 +91,14 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
         let sql =
             format!("SELECT count(*) FROM skipped WHERE url = '{url}' AND reason = '{reason}'");
         assert_eq!(place.number(&sql), 1, "{url}");
+    }
+    for (path, origin) in [
+        ("/", "a URL of its input"),
+        ("/index.xml", "a sitemap that a robots.txt names"),
+        ("/packed", "/packed.xml.gz"),
+    ] {
+        let told = place.neap(&["explain", &site.url(path)]).expect(0).out;
+        assert!(told.contains(origin), "{told}");
     }
     place.check_invariants();
 }
@@ -244,5 +253,45 @@ fn sitemaps_that_never_end_do_end() {
     );
     assert_eq!(place.number(&skipped), 1);
     assert!(site.asked() <= 20, "{:?}", site.log());
+    place.check_invariants();
+}
+
+#[test]
+fn a_killed_run_loses_no_page_that_a_sitemap_lists() {
+    let pages: Vec<String> = (0..60).map(|n| format!("/page/{n}")).collect();
+    let mut builder = Site::builder()
+        .robots("sitemap: /index.xml\n")
+        .page("/", page())
+        .latency(Duration::from_millis(5));
+    for path in &pages {
+        builder = builder.page(path, page());
+    }
+    let site = builder.start();
+    let children: Vec<String> = (0..6).map(|n| site.url(&format!("/{n}.xml"))).collect();
+    site.set_page("/index.xml", xml(index(&children)));
+    for (child, listed) in pages.chunks(10).enumerate() {
+        let listed = listed.iter().map(|path| site.url(path));
+        site.set_page(&format!("/{child}.xml"), xml(urlset(listed)));
+    }
+    let place = Place::new();
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[limits]\nper_host = 2\n"),
+    );
+    // After the robots file alone, the index, some of its sitemaps, and some of the pages.
+    for answered in [1, 2, 4, 9, 20] {
+        let run = place.start(&["run", "site.toml"]);
+        site.wait_answered(answered, Duration::from_secs(30))
+            .unwrap();
+        run.kill();
+    }
+    place.neap(&["run", "site.toml"]).expect(0);
+    let found = with_status(&place.results(), 200);
+    let missing: Vec<&String> = pages
+        .iter()
+        .filter(|path| !found.contains(&site.url(path)))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+    assert_eq!(found.len(), pages.len() + children.len() + 2);
     place.check_invariants();
 }

@@ -1,6 +1,6 @@
 //! What do the links of pages say?
 //!
-//! Each is a row that names its target by what finds the request, so that a link costs some forty bytes and
+//! Each is a row that names its target by what finds the request, so that a link costs some sixty bytes and
 //! no look-up. Rows are appended in the order of their pages.
 
 use neap_core::RequestId;

@@ -69,6 +69,8 @@ fn origin(story: &Story) -> String {
             for_terminal(page),
             number(u64::from(story.depth), "link")
         ),
+        // Links have a page; what else is not of the input is a sitemap.
+        None if story.depth > 0 => format!("{job}: a sitemap that a robots.txt names."),
         None => format!("{job}: a URL of its input."),
     }
 }
