@@ -22,7 +22,8 @@ fn document() -> String {
         write!(
             html,
             "<div class=\"section-{number}\" id=s{number}><h2>Section {number}</h2><p>Some text that tells of \
-             things, <em>with</em> emphasis and <code>code</code>, in sentences of the usual length. It goes on for \
+             things, <em>with</em> emphasis and <code>code</code>, in sentences of the usual length, as they stand in \
+             documentation, with a word here and there that nobody needs, until it is long enough. It goes on for \
              a while &ndash; and then <a class=\"link internal\" href=\"/docs/section/{number}.html?x=1&amp;y=2#top\" \
              title=\"Section\">a link to <b>section {number}</b></a> comes.</p>\n<ul><li>One</li><li>Two</li></ul></div>\n"
         )

@@ -61,10 +61,40 @@ pub fn page(
     product_token: &str,
     wanted: Wanted,
 ) -> Page {
-    let html = match wanted {
-        Wanted::All => html,
-        Wanted::NoLinks => &html[..html.len().min(BEGINNING_BYTES)],
-    };
+    match wanted {
+        Wanted::All => read(html, charset, page_url, product_token, wanted),
+        Wanted::NoLinks => {
+            let html = &html[..html.len().min(BEGINNING_BYTES)];
+            let rest = || read(html, charset, page_url, product_token, wanted);
+            // Nearly all pages have said everything by the end of their first heading.
+            let Some(end) = end_of_heading(html) else {
+                return rest();
+            };
+            let page = read(&html[..end], charset, page_url, product_token, wanted);
+            match page.title.is_some() && page.h1.is_some() {
+                true => page,
+                false => rest(),
+            }
+        }
+    }
+}
+
+/// Where the first heading ends, or something that looks like it.
+fn end_of_heading(html: &[u8]) -> Option<usize> {
+    const ENDS: [&[u8]; 2] = [b"</h1>", b"</H1>"];
+    let ends = ENDS
+        .iter()
+        .filter_map(|end| memchr::memmem::find(html, end));
+    ends.min().map(|at| at + ENDS[0].len())
+}
+
+fn read(
+    html: &[u8],
+    charset: Option<&str>,
+    page_url: &Url,
+    product_token: &str,
+    wanted: Wanted,
+) -> Page {
     let html = charset::to_utf8(html, charset);
     let mut reader = Reader::new(product_token, wanted);
     tags::read(&html, &mut reader);

@@ -99,6 +99,23 @@ fn a_page_that_is_not_read_for_links_is_read_at_its_beginning() {
     assert_eq!(page.links, PageLinks::default());
 }
 
+#[test]
+fn a_page_says_the_same_of_itself_with_and_without_its_links() {
+    for html in [
+        "<title>t</title><h1>h</h1><h1>no</h1><meta name=robots content=noindex>",
+        "<title>t</title><H1>h</H1>",
+        "<script>'<h1>no</h1>'</script><title>t</title><h1></h1><h1>h</h1>",
+        "<h1>h</h1><title>t</title>",
+        "<title>t</title>",
+    ] {
+        let url = Url::parse("https://a.example/").unwrap();
+        let of = |wanted| page(html.as_bytes(), None, &url, "neap", wanted);
+        let (all, some) = (of(Wanted::All), of(Wanted::NoLinks));
+        let said = |page: Page| (page.title, page.h1);
+        assert_eq!(said(all), said(some), "{html}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_markup_makes_it_panic(
