@@ -79,13 +79,20 @@ pub fn page(
     }
 }
 
-/// Where the first heading ends, or something that looks like it.
+/// Where the first heading ends, or something that looks like it; only behind a head that has ended, since
+/// some pages say in their bodies what belongs into their heads.
 fn end_of_heading(html: &[u8]) -> Option<usize> {
+    const HEAD_ENDS: [&[u8]; 4] = [b"</head>", b"<body", b"</HEAD>", b"<BODY"];
     const ENDS: [&[u8]; 2] = [b"</h1>", b"</H1>"];
-    let ends = ENDS
-        .iter()
-        .filter_map(|end| memchr::memmem::find(html, end));
-    ends.min().map(|at| at + ENDS[0].len())
+    let first = |html: &[u8], marks: &[&[u8]]| {
+        let found = marks
+            .iter()
+            .filter_map(|mark| memchr::memmem::find(html, mark));
+        found.min()
+    };
+    let head = first(html, &HEAD_ENDS)?;
+    let end = first(&html[head..], &ENDS)?;
+    Some(head + end + ENDS[0].len())
 }
 
 fn read(
