@@ -69,7 +69,7 @@ pub struct Blamed {
     pub faults: Faults,
     /// When the last such attempt began; `None` if there was no attempt.
     pub last: Option<UnixMs>,
-    /// What most of them are.
+    /// What most of them are; of those of whom nobody knows whose fault they were, a third counts.
     pub mostly: Mostly,
 }
 
@@ -124,6 +124,9 @@ impl Reader {
     }
 }
 
+/// Times that a failure tells more of what is to be done if it is known whose fault it was.
+const KNOWN: u32 = 3;
+
 /// Every failure: attempts that somebody is to blame for, and requests that were given up without one. A weight
 /// says how many attempts it is, or one for a request that was not attempted.
 const FAILED: &str = "meant (job_id) AS
@@ -157,7 +160,8 @@ fn grouped(by: BlameBy) -> String {
            FROM failed f GROUP BY 1 ORDER BY pages_lost DESC, attempts DESC, 1 LIMIT ?2),
          kinds AS (
            SELECT key, fault, cause, diagnosis, has_proxy, max(n) FROM
-             (SELECT {key} AS key, fault, cause, diagnosis, proxy_id IS NOT NULL AS has_proxy, sum(weight) AS n
+             (SELECT {key} AS key, fault, cause, diagnosis, proxy_id IS NOT NULL AS has_proxy,
+                sum(weight) * iif(fault = 'unknown', 1, {KNOWN}) AS n
               FROM failed f GROUP BY 1, 2, 3, 4, 5) GROUP BY key),
          places AS (
            SELECT key, host_id, max(n) FROM

@@ -25,7 +25,8 @@ pub struct ProxySummary {
     pub ok: u64,
     /// Of these, attempts that failed by its fault or for our credentials for it.
     pub failures: u64,
-    /// What those failed for, the most frequent first; of old rounds that were removed nothing is known.
+    /// What those failed for, and then those of which nobody knows whose fault they were, each the most frequent
+    /// first; of old rounds that were removed nothing is known.
     pub causes: Vec<ProxyCause>,
     /// How it stood, under which run, and when; `None` if no run has told of it yet.
     pub stands: Option<(ProxyStands, i64, UnixMs)>,
@@ -46,13 +47,15 @@ pub struct ProxyStands {
     pub is_listed: bool,
 }
 
-/// Attempts through a proxy that failed alike, by its fault.
+/// Attempts through a proxy that failed alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyCause {
     /// What was seen, in one word.
     pub cause: String,
     /// The status with which it refused CONNECT, if it did.
     pub connect_status: Option<u16>,
+    /// Whether it is to blame; otherwise nobody knows who is.
+    pub is_its_fault: bool,
     /// How many.
     pub attempts: u64,
 }
@@ -168,7 +171,8 @@ impl Reader {
             causes.entry(row.get(0)).or_default().push(ProxyCause {
                 cause: row.get::<Option<String>, _>(1).unwrap_or_default(),
                 connect_status: row.get(2),
-                attempts: row.get::<i64, _>(3).unsigned_abs(),
+                is_its_fault: row.get(3),
+                attempts: row.get::<i64, _>(4).unsigned_abs(),
             });
         }
         Ok(causes)
@@ -180,12 +184,13 @@ const PROXIES: &str = "SELECT x.proxy_id, x.job, x.pool, x.name, x.attempts, x.o
        x.is_member AND x.epoch IS (SELECT max(y.epoch) FROM proxies y WHERE y.job = x.job) AS is_listed
      FROM proxies x WHERE ?1 IS NULL OR x.job = ?1";
 
-/// Those that `proxies.failures` counts.
-const CAUSES: &str = "SELECT proxy_id, cause, CASE WHEN connect_status >= 300 THEN connect_status END, count(*)
+/// Those that `proxies.failures` counts, and those of which nobody knows whose fault they were.
+const CAUSES: &str = "SELECT proxy_id, cause, CASE WHEN connect_status >= 300 THEN connect_status END,
+       fault <> 'unknown', count(*)
      FROM attempts
-     WHERE fault IS NOT NULL AND proxy_id IS NOT NULL AND (fault = 'proxy' OR (fault = 'own_credentials'
+     WHERE fault IS NOT NULL AND proxy_id IS NOT NULL AND (fault IN ('proxy', 'unknown') OR (fault = 'own_credentials'
        AND (cause = 'proxy_auth' OR diagnosis IN ('proxy_auth', 'proxy_quota'))))
-     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 2, 3";
+     GROUP BY 1, 2, 3, 4 ORDER BY 4 DESC, 5 DESC, 2, 3";
 
 fn summary(row: &SqliteRow) -> ProxySummary {
     let count = |at: usize| row.get::<i64, _>(at).unsigned_abs();

@@ -564,6 +564,7 @@ async fn proxies_tell_what_they_failed_for_and_how_they_stand() {
     let refused = ProxyCause {
         cause: "proxy_refused".to_owned(),
         connect_status: Some(502),
+        is_its_fault: true,
         attempts: 1,
     };
     assert_eq!(one.causes, [refused]);
@@ -577,7 +578,13 @@ async fn proxies_tell_what_they_failed_for_and_how_they_stand() {
     assert_eq!(one.stands, Some((stands, 1, NOW)));
     // Of one attempt through the other nobody knows whose fault it was.
     assert_eq!((two.attempts, two.ok, two.failures), (3, 2, 0));
-    assert_eq!((&two.causes[..], &two.stands), (&[][..], &None));
+    let unclear = ProxyCause {
+        cause: "http_502".to_owned(),
+        connect_status: None,
+        is_its_fault: false,
+        attempts: 1,
+    };
+    assert_eq!((&two.causes, &two.stands), (&vec![unclear], &None));
     for by in ProxyColumn::ALL {
         assert_eq!(reader.proxies(None, by).await.unwrap().len(), 2, "{by:?}");
     }

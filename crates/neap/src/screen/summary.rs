@@ -196,11 +196,15 @@ fn next(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> Op
     }
     let failed: u64 = jobs.iter().map(|job| job.counts.failed).sum();
     let skipped: u64 = jobs.iter().map(|job| job.counts.skipped).sum();
-    let what = match (failed > 0, ending.is_fruitless, skipped > 0) {
-        (true, ..) => "* FROM failures",
-        (false, true, true) => "url, reason FROM skipped",
-        (false, true, false) => "url, status FROM results",
-        (false, false, _) => return None,
+    if failed > 0 {
+        return Some(format!(
+            "  next   {neap} errors   what failed, and what to do"
+        ));
+    }
+    let what = match (ending.is_fruitless, skipped > 0) {
+        (true, true) => "url, reason FROM skipped",
+        (true, false) => "url, status FROM results",
+        (false, _) => return None,
     };
     Some(format!("  next   {neap} query \"SELECT {what}\""))
 }

@@ -55,7 +55,10 @@ fn clauses(tried: &Tried) -> String {
         clauses.push("not charged to the page".to_owned());
     }
     if let Some(backoff) = tried.backoff {
-        clauses.push(format!("to be asked again after {}", span(backoff)));
+        clauses.push(match backoff.is_zero() {
+            true => "asked again at once".to_owned(),
+            false => format!("to be asked again after {}", span(backoff)),
+        });
     }
     clauses.join("; ")
 }
@@ -68,9 +71,20 @@ pub(super) fn seen(word: &str, connect_status: Option<u16>) -> String {
     }
 }
 
-/// Whose fault it was, and how sure that is.
+/// How sure an answer through a proxy must make it whose fault it was: below that comparison with others does
+/// (README, "Who wrote the 502?").
+const SURE: f64 = 0.75;
+
+/// Whose fault it was, and how that is known.
 fn whose(word: &str, tried: &Tried) -> String {
     match &tried.verdict {
+        Some(verdict)
+            if matches!(word, "host" | "proxy")
+                && tried.egress.is_some()
+                && verdict.confidence < SURE =>
+        {
+            format!("by comparison with others {}", fault(word))
+        }
         Some(verdict) if word != "unknown" && verdict.confidence < 0.995 => {
             format!("{} ({:.0} % sure)", fault(word), 100.0 * verdict.confidence)
         }
@@ -164,6 +178,18 @@ mod tests {
         unknown.fault = Some("unknown".to_owned());
         let said = told(&unknown);
         assert!(said.contains("; nobody knows whose fault; not"), "{said}");
+
+        let mut compared = refused();
+        compared.verdict.as_mut().unwrap().confidence = 0.5;
+        compared.backoff = Some(Duration::ZERO);
+        let said = told(&compared);
+        assert!(
+            said.contains("; by comparison with others the proxy's fault; not charged to the page; asked again at once."),
+            "{said}"
+        );
+        // Without a proxy there is nobody to compare with.
+        (compared.egress, compared.fault) = (None, Some("host".to_owned()));
+        assert!(told(&compared).contains("the host's fault (50 % sure)"));
 
         let mut good = refused();
         (good.cause, good.fault, good.status) = (None, None, Some(200));

@@ -45,8 +45,17 @@ pub(crate) fn proxy_in_flight(proxy: &ProxySummary, now: &Now) -> u32 {
     stands.map_or(0, |(stands, ..)| stands.in_flight)
 }
 
-/// What attempts failed for by a proxy's fault, in short: `CONNECT 502 x31, proxy timeout x4`.
+/// What attempts failed for by a proxy's fault, in short, and what of which nobody knows whose fault it was:
+/// `CONNECT 502 x31, proxy timeout x4; perhaps reset x2`.
 pub(crate) fn failed_for(causes: &[ProxyCause]) -> String {
+    let (its, perhaps): (Vec<_>, Vec<_>) = causes.iter().partition(|cause| cause.is_its_fault);
+    let mut parts = Vec::new();
+    parts.extend((!its.is_empty()).then(|| kinds(&its)));
+    parts.extend((!perhaps.is_empty()).then(|| format!("perhaps {}", kinds(&perhaps))));
+    parts.join("; ")
+}
+
+fn kinds(causes: &[&ProxyCause]) -> String {
     let told = causes.iter().take(KINDS_TOLD);
     let mut told: Vec<String> = told
         .map(|cause| format!("{} x{}", short(cause), cause.attempts))
@@ -159,7 +168,12 @@ mod tests {
         let kind = |cause: &str, connect_status, attempts| ProxyCause {
             cause: cause.to_owned(),
             connect_status,
+            is_its_fault: true,
             attempts,
+        };
+        let unclear = |attempts| ProxyCause {
+            is_its_fault: false,
+            ..kind("reset", None, attempts)
         };
         let mut kinds = vec![
             kind("proxy_refused", Some(502), 31),
@@ -177,6 +191,9 @@ mod tests {
             failed_for(&kinds),
             format!("{three}, CONNECT 407 x1, other x2")
         );
+        let both = [kinds[0].clone(), unclear(2)];
+        assert_eq!(failed_for(&both), "CONNECT 502 x31; perhaps reset x2");
+        assert_eq!(failed_for(&[unclear(1)]), "perhaps reset x1");
         assert_eq!(failed_for(&[]), "");
     }
 }
