@@ -64,7 +64,11 @@ fn errors_tell_what_failed_what_it_cost_and_what_is_to_be_done() {
         assert_eq!((found.len(), &found[0][by]), (1, &key.into()), "{found:?}");
     }
     let table = place.neap(&["errors", "site.toml"]).expect(0).out;
-    for part in ["http_502", "┆ host  ┆", "the site's gateway fails"] {
+    for part in [
+        "http_502",
+        "┆ host  ┆",
+        "\nhttp_502: the site's gateway fails",
+    ] {
         assert!(table.contains(part), "{part:?} is not in\n{table}");
     }
     let unknown = place.neap(&["errors", "shop"]).expect(2);

@@ -1,5 +1,8 @@
 //! `neap errors`: what failed, whose fault was it, what did it cost, and what is to be done?
 
+use std::io::Write;
+
+use neap_core::UnixMs;
 use neap_store::{BlameBy, Blamed, Faults, rfc3339};
 
 use super::hosts::now;
@@ -8,7 +11,7 @@ use super::tables::print_rows;
 use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::print::{Format, Value};
+use crate::print::{Format, Value, until_closed};
 use crate::screen::grouped;
 use crate::tell::{self, Now};
 
@@ -42,14 +45,33 @@ pub(crate) async fn errors(
         };
         say!("no attempt {whose}has failed; an answer such as 404 is no failure");
     }
-    let is_for_people = match format {
-        Format::Table | Format::Markdown => true,
-        Format::Json | Format::Jsonl | Format::Csv | Format::Tsv => false,
+    let shape = match format {
+        Format::Table => Shape::Screen,
+        Format::Markdown => Shape::Page,
+        Format::Json | Format::Jsonl | Format::Csv | Format::Tsv => Shape::Data,
     };
+    let rows = groups.iter().map(|group| row(group, by, shape, &now));
+    print_rows(format, &columns(by, shape), rows)?;
+    if shape == Shape::Screen && !groups.is_empty() {
+        print_advice(&groups, by)?;
+    }
+    Ok(exit::DONE)
+}
+
+/// For whom rows are: a screen has no room for a column of advice, which stands below the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Screen,
+    Page,
+    Data,
+}
+
+fn columns(by: BlameBy, shape: Shape) -> Vec<&'static str> {
     let common = [by.as_str(), "attempts", "pages_lost", "hosts"];
-    let rest: &[&str] = match is_for_people {
-        true => &["fault", "last", "advice"],
-        false => &[
+    let rest: &[&str] = match shape {
+        Shape::Screen => &["fault", "last"],
+        Shape::Page => &["fault", "last", "advice"],
+        Shape::Data => &[
             "host_faults",
             "proxy_faults",
             "own_faults",
@@ -59,51 +81,56 @@ pub(crate) async fn errors(
             "advice",
         ],
     };
-    let columns = [&common[..], rest].concat();
-    let row = |group: &Blamed| row(group, by, is_for_people, &now);
-    print_rows(format, &columns, groups.iter().map(row))?;
-    Ok(exit::DONE)
+    [&common[..], rest].concat()
 }
 
-fn row(group: &Blamed, by: BlameBy, is_for_people: bool, now: &Now) -> Vec<Value> {
+fn row(group: &Blamed, by: BlameBy, shape: Shape, now: &Now) -> Vec<Value> {
     let count = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-    let mut row = vec![key(group, by)];
+    let mut row = vec![Value::Text(key(group, by))];
     row.extend([group.attempts, group.pages_lost, group.hosts].map(count));
-    if is_for_people {
-        row.push(Value::Text(tell::faults(&group.faults)));
-        row.push(
-            group
-                .last
-                .map_or(Value::Null, |last| Value::Text(tell::moment(last, now.at))),
-        );
-    } else {
-        let Faults {
-            host,
-            proxy,
-            own,
-            nobody,
-            unknown,
-        } = group.faults;
-        row.extend([host, proxy, own, nobody, unknown].map(count));
-        row.push(
-            group
-                .last
-                .map_or(Value::Null, |last| Value::Text(rfc3339(last))),
-        );
+    let last = |told: fn(UnixMs, UnixMs) -> String| match group.last {
+        None => Value::Null,
+        Some(last) => Value::Text(told(last, now.at)),
+    };
+    match shape {
+        Shape::Screen | Shape::Page => {
+            row.push(Value::Text(tell::faults(&group.faults)));
+            row.push(last(tell::moment));
+        }
+        Shape::Data => {
+            let Faults {
+                host,
+                proxy,
+                own,
+                nobody,
+                unknown,
+            } = group.faults;
+            row.extend([host, proxy, own, nobody, unknown].map(count));
+            row.push(last(|at, _| rfc3339(at)));
+        }
     }
-    row.push(Value::Text(tell::advice(&group.mostly)));
+    if shape != Shape::Screen {
+        row.push(Value::Text(tell::advice(&group.mostly)));
+    }
     row
 }
 
+/// Says below a table what is to be done.
+fn print_advice(groups: &[Blamed], by: BlameBy) -> Result<(), Failure> {
+    let groups = groups.iter().map(|group| (key(group, by), &group.mostly));
+    let lines = tell::advices(groups).join("\n");
+    Ok(until_closed(writeln!(std::io::stdout(), "{lines}"))?)
+}
+
 /// What the failures have in common, if they do.
-fn key(group: &Blamed, by: BlameBy) -> Value {
+fn key(group: &Blamed, by: BlameBy) -> String {
     if !group.key.is_empty() {
-        return Value::Text(group.key.clone());
+        return group.key.clone();
     }
     let nothing = match by {
         BlameBy::Cause | BlameBy::Host => "unknown",
         BlameBy::Proxy => "no proxy",
         BlameBy::Status => "no answer",
     };
-    Value::Text(nothing.to_owned())
+    nothing.to_owned()
 }

@@ -6,6 +6,7 @@
 use neap_store::Mostly;
 
 use crate::print::escape::for_terminal;
+use crate::screen::grouped;
 
 /// A line of advice for those whose fault is `fault` and whose cause or diagnosis is one of `words`; no
 /// words stand for all.
@@ -111,8 +112,42 @@ const ROWS: &[Row] = &[
         "the answers do not tell whose fault it is: neap compares other ways; `neap explain URL` shows the evidence"),
 ];
 
+/// Groups that are named before a line of advice; of more it is only said that there are.
+const NAMED: usize = 3;
+
 /// What is to be done about failures most of which are these.
 pub(crate) fn advice(mostly: &Mostly) -> String {
+    said(row_of(mostly), mostly)
+}
+
+/// What is to be done about groups of failures, each with its name: a line for those that are alike.
+pub(crate) fn advices<'a>(groups: impl Iterator<Item = (String, &'a Mostly)>) -> Vec<String> {
+    let mut alike: Vec<(&Row, &Mostly, Vec<String>)> = Vec::new();
+    for (name, mostly) in groups {
+        let row = row_of(mostly);
+        match alike
+            .iter_mut()
+            .find(|(known, ..)| std::ptr::eq(*known, row))
+        {
+            Some((.., names)) => names.push(name),
+            None => alike.push((row, mostly, vec![name])),
+        }
+    }
+    let line = |(row, mostly, names): &(&Row, &Mostly, Vec<String>)| {
+        let mut named: Vec<_> = names
+            .iter()
+            .take(NAMED)
+            .map(|name| for_terminal(name))
+            .collect();
+        if names.len() > NAMED {
+            named.push(format!("{} more", grouped((names.len() - NAMED) as u64)).into());
+        }
+        format!("{}: {}", named.join(", "), said(row, mostly))
+    };
+    alike.iter().map(line).collect()
+}
+
+fn row_of(mostly: &Mostly) -> &'static Row {
     let is_one = |word: &Option<String>, words: &[&str]| {
         word.as_deref().is_some_and(|word| words.contains(&word))
     };
@@ -124,12 +159,16 @@ pub(crate) fn advice(mostly: &Mostly) -> String {
                 || is_one(&mostly.cause, row.words))
     };
     // A word of a later neap is answered like one that tells nothing.
-    let row = ROWS.iter().find(holds).or(ROWS.last());
+    let unknown = &ROWS[ROWS.len() - 1];
+    ROWS.iter().find(holds).unwrap_or(unknown)
+}
+
+fn said(row: &Row, mostly: &Mostly) -> String {
     let host = match mostly.host.is_empty() {
         true => "HOST".into(),
         false => for_terminal(&mostly.host),
     };
-    row.map_or_else(String::new, |row| row.advice.replace("HOST", &host))
+    row.advice.replace("HOST", &host)
 }
 
 #[cfg(test)]
@@ -210,6 +249,30 @@ mod tests {
             ..mostly("host", "http_502", None)
         };
         assert!(advice(&nobody).contains("`neap why HOST`"));
+    }
+
+    #[test]
+    fn what_is_alike_has_one_line_with_the_names_of_the_first() {
+        let (bad, slow) = (
+            mostly("host", "http_502", None),
+            mostly("host", "timeout_header", None),
+        );
+        let names = ["a", "b", "c", "d", "\u{1b}"].map(str::to_owned);
+        let groups = names.into_iter().map(|name| match name.as_str() {
+            "b" => (name, &slow),
+            _ => (name, &bad),
+        });
+        let lines = advices(groups);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines[0].starts_with("a, c, d, 1 more: the site's gateway fails"),
+            "{lines:?}"
+        );
+        assert!(lines[1].starts_with("b: the site is slow"), "{lines:?}");
+        assert_eq!(
+            advices([("\u{1b}".to_owned(), &bad)].into_iter())[0][..7],
+            *"\\u{1b}:"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod proxy;
 mod request;
 mod time;
 
-pub(crate) use advice::advice;
+pub(crate) use advice::{advice, advices};
 pub(crate) use causes::{cause, fault, faults, is_cause, producer};
 pub(crate) use culprit::{action, diagnosis, producer_short};
 pub(crate) use host::{HostStory, MOST_SHARING, in_flight, rate, shares, state, title, why};
