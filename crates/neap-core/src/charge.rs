@@ -48,8 +48,8 @@ pub fn charged(
     }
     if is_wall(attribution) {
         judgement.outcome = Outcome::Refused;
-        // Fewer requests, as a wall asks for, where it says how many and where it does not.
-        judgement.signal.kind = SignalKind::RateLimited;
+        // Fewer requests, as after an overload: a wall goes up for those who ask much.
+        judgement.signal.kind = SignalKind::Overload;
         judgement.goes_elsewhere = charge == Charge::Host;
     } else if is_damaged {
         judgement.outcome = Outcome::Transient;

@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use neap_core::attribution::{Attribution, Evidence, attribute};
+use neap_core::attribution::{Attribution, Evidence, Fault, attribute};
 use neap_core::egress::{Party, ProxyId, Stamps};
+use neap_core::exchange::FailureKind;
 use neap_core::{CanonicalUrl, Exchange};
 use neap_fetch::Egress;
 use neap_store::EgressName;
@@ -60,7 +61,7 @@ impl Exits {
         Arc::clone(&exits[number.index()])
     }
 
-    /// Who is to blame for an exchange with a host, by itself and by what is known of the proxy that it took;
+    /// Who is to blame for an exchange, by itself and by what is known of the way that it took; `number` is
     /// `None` without pools.
     pub(crate) fn attribute(
         &self,
@@ -69,12 +70,20 @@ impl Exits {
         exchange: &Exchange,
     ) -> Attribution {
         let mut evidence = Evidence::from(exchange);
-        if let Some(number) = number {
-            let party = Party::of(&url.host());
-            let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-            stamps.apply(number, exchange, &mut evidence);
-            stamps.learn(number, party, exchange);
+        let Some(number) = number else {
+            return attribute(&evidence);
+        };
+        let lock = || self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        lock().apply(number, exchange, &mut evidence);
+        let attribution = attribute(&evidence);
+        if attribution.fault == Fault::Nobody || has_bad_certificate(exchange) {
+            lock().learn(number, Party::of(&url.host()), exchange);
         }
-        attribute(&evidence)
+        attribution
     }
+}
+
+fn has_bad_certificate(exchange: &Exchange) -> bool {
+    let failure = exchange.result.as_ref().err();
+    failure.is_some_and(|failure| failure.kind == FailureKind::TlsCertificate)
 }
