@@ -277,3 +277,44 @@ fn hosts_that_are_down_cost_few_requests_and_do_not_hold_up_the_others() {
     // The goal is 1.25; on a machine that does other things as well, twice tells a held up crawl.
     assert!(ratio < 2.0, "{ratio}");
 }
+
+#[test]
+fn a_section_that_fails_by_itself_does_not_slow_the_rest() {
+    let pages = (0..400).map(|n| (format!("/p/{n}"), Reply::ok("a page")));
+    let broken = (0..40).map(|n| (format!("/checkout/{n}"), Reply::status(502)));
+    let site = pages
+        .chain(broken)
+        .fold(Site::builder(), |site, (path, reply)| {
+            site.page(&path, reply)
+        })
+        .latency(Duration::from_millis(5))
+        .start();
+    let place = Place::new();
+    let mut urls = String::new();
+    for n in 0..400 {
+        urls += &format!("{}\n", site.url(&format!("/p/{n}")));
+        if n % 10 == 0 {
+            urls += &format!("{}\n", site.url(&format!("/checkout/{}", n / 10)));
+        }
+    }
+    place.write("urls.txt", &urls);
+    place.write(
+        "job.toml",
+        "neap = 1\nname = \"job\"\n[input]\nfiles = [\"urls.txt\"]\n[robots]\nmode = \"off\"\n\
+         [retry]\nattempts = 3\nbase = \"10ms\"\nmax = \"20ms\"\n[store]\nbodies = \"none\"\n",
+    );
+    place.neap(&["run", "job.toml"]).expect(0);
+    assert_eq!(with_status(&place.results(), 200).len(), 400);
+    let failed = "SELECT count(*) FROM attempts WHERE status = 502";
+    let known = place.number(&format!("{failed} AND evidence LIKE '%only /checkout/*%'"));
+    let all = place.number(failed);
+    assert!(
+        known * 2 > all,
+        "{known} of {all} were known to be the section's"
+    );
+    let lowered = place.number(
+        "SELECT count(*) FROM limit_changes
+         WHERE limit_after < limit_before AND reason <> 'answers took longer'",
+    );
+    assert!(lowered <= 4, "the limit fell {lowered} times");
+}

@@ -153,6 +153,63 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_is_not_the_hosts_goes_another_way_at_once_and_not_for_ever() {
+        let exchange = exchange(Err(FailureKind::ProxyRefused));
+        let mut dice = SmallRng::seed_from_u64(1);
+        let mut after = |charge, deferrals| {
+            let judgement = Judgement {
+                charge,
+                ..classify(&exchange, None, false)
+            };
+            let history = History {
+                charged: 0,
+                deferrals,
+            };
+            let retry = Retry::default();
+            let verdict = decide(&exchange, &judgement, history, false, &retry, &mut dice);
+            let Verdict::Retry { after, is_charged } = verdict else {
+                panic!("{verdict:?}");
+            };
+            (after, is_charged)
+        };
+        for charge in [Charge::Proxy, Charge::Unknown, Charge::Credentials] {
+            for deferrals in 0..AT_ONCE {
+                assert_eq!(
+                    after(charge, deferrals),
+                    (Duration::ZERO, false),
+                    "{charge:?}"
+                );
+            }
+            let (wait, is_charged) = after(charge, AT_ONCE);
+            assert!(!wait.is_zero() && !is_charged, "{charge:?}");
+            assert!(after(charge, MAX_DEFERRALS).1, "{charge:?}");
+        }
+        assert!(after(Charge::Host, 0).1);
+    }
+
+    #[test]
+    fn what_a_cache_still_says_is_not_asked_again_before_and_nobody_makes_us_wait_for_ever() {
+        let exchange = exchange(Ok(502));
+        let mut dice = SmallRng::seed_from_u64(1);
+        let retry = Retry::default();
+        for (told, least) in [
+            (30, Duration::from_secs(30)),
+            (u64::MAX, retry.retry_after_max),
+        ] {
+            let judgement = Judgement {
+                not_before: Some(Duration::from_secs(told)),
+                ..classify(&exchange, None, false)
+            };
+            let history = History::default();
+            let verdict = decide(&exchange, &judgement, history, false, &retry, &mut dice);
+            let Verdict::Retry { after, .. } = verdict else {
+                panic!("{verdict:?}");
+            };
+            assert_eq!(after, least);
+        }
+    }
+
+    #[test]
     fn first_attempts() {
         let first = History::default();
         for status in [200, 204, 302, 304, 400, 404, 405, 410] {

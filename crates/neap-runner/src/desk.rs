@@ -7,16 +7,16 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use neap_core::JobId;
 use neap_core::attribution::Attribution;
 use neap_core::charge::{charged, uncharged};
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::egress::{Charge, ProxyId, Seen, Ticket, is_silent, seen};
 use neap_core::exchange::Exchange;
 use neap_core::job::Retry;
-use neap_core::limiter::Signal;
+use neap_core::limiter::{Signal, SignalKind};
 use neap_core::scheduler::{Ready, Scheduler, Token};
 use neap_core::verdict::{History, Verdict, decide};
+use neap_core::{CanonicalUrl, JobId};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
@@ -123,6 +123,7 @@ pub(crate) struct Judged<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) judgement: Judgement,
     pub(crate) attribution: &'a Attribution,
+    pub(crate) url: &'a CanonicalUrl,
     /// Whether the same request failed before.
     pub(crate) has_failed_before: bool,
 }
@@ -134,6 +135,8 @@ pub(crate) struct Heard {
     pub(crate) judgement: Judgement,
     /// Whether the whole host is failing.
     pub(crate) host_is_failing: bool,
+    /// The section of the host that fails by itself, and that the page is in.
+    pub(crate) section: Option<String>,
 }
 
 impl Permit {
@@ -172,8 +175,14 @@ impl Permit {
     pub(crate) fn report(mut self, judged: Judged<'_>) -> Heard {
         let desk = Arc::clone(&self.desk);
         let state = &mut *desk.state();
-        let judgement = self.way_back(&judged, state);
+        let mut judgement = self.way_back(&judged, state);
+        let mut section = None;
         let host_is_failing = self.token.take().is_some_and(|token| {
+            let kind = judgement.signal.kind;
+            section = state.scheduler.handle_section(token.host, judged.url, kind);
+            if section.is_some() {
+                judgement.signal.kind = SignalKind::Alive;
+            }
             let now = self.desk.clock.now();
             state
                 .scheduler
@@ -183,6 +192,7 @@ impl Permit {
         Heard {
             judgement,
             host_is_failing,
+            section,
         }
     }
 
@@ -232,6 +242,7 @@ impl Permit {
             exchange,
             judgement,
             attribution,
+            url: _,
             has_failed_before,
         } = judged;
         let now = self.desk.clock.now();

@@ -50,18 +50,26 @@ pub(crate) async fn flow(
     let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
     let has_failed_before = request.charged + request.deferrals > 0;
     let judgement = classify(exchange, retry_after, has_failed_before);
-    let attribution = job.exits.attribute(proxy, &request.url, exchange);
+    let mut attribution = job.exits.attribute(proxy, &request.url, exchange);
 
     // 3. Tell pools and limiter, before anything that can fail. They know who is charged.
     let Heard {
         judgement,
         host_is_failing,
+        section,
     } = permit.report(Judged {
         exchange,
         judgement,
         attribution: &attribution,
+        url: &request.url,
         has_failed_before,
     });
+
+    if let Some(section) = section {
+        attribution.add_reason(format!(
+            "only {section}* fails so, the rest of the host works"
+        ));
+    }
 
     // 4. Decide what becomes of the request.
     let history = History {

@@ -125,7 +125,8 @@ impl Ways {
                 exchange: &fetched.exchange,
                 judgement,
                 attribution: &attribution,
-                has_failed_before: false,
+                url,
+                has_failed_before: ways > 1,
             };
             let (judgement, goes_on) = permit.go_elsewhere(&judged);
             if !goes_on || ways == MOST_WAYS {

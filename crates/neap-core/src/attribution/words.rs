@@ -212,6 +212,13 @@ impl Attribution {
     /// Longest reason, in bytes.
     pub const MAX_REASON: usize = 240;
 
+    /// Adds what it rests on, as the last reason; in place of the last one if there are too many.
+    pub fn add_reason(&mut self, mut reason: String) {
+        reason.truncate(reason.floor_char_boundary(Attribution::MAX_REASON));
+        self.reasons.truncate(Attribution::MAX_REASONS - 1);
+        self.reasons.push(reason);
+    }
+
     /// Whether the verdict alone is enough to act against somebody; else it is only one observation among others.
     pub fn is_certain(&self) -> bool {
         self.confidence >= 0.9

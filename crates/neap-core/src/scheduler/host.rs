@@ -9,6 +9,7 @@ use super::job::JobSettings;
 use super::pace::Pace;
 use super::patience::Patience;
 use super::quantile::SlowLatency;
+use super::sections::Sections;
 use crate::egress::Party;
 use crate::ids::{HostId, JobId};
 use crate::job::LimitKey;
@@ -40,6 +41,8 @@ pub(super) struct HostEntry {
     pub(super) is_dirty: bool,
     pace: Pace,
     slow: SlowLatency,
+    /// Parts of it that fail by themselves.
+    pub(super) sections: Sections,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +145,7 @@ impl HostEntry {
             is_dirty: false,
             pace: Pace::default(),
             slow: SlowLatency::default(),
+            sections: Sections::default(),
         }
     }
 

@@ -28,6 +28,7 @@ mod owned;
 mod pace;
 mod patience;
 mod quantile;
+mod sections;
 mod suspects;
 mod turns;
 mod work;
@@ -39,11 +40,12 @@ use std::time::Duration;
 
 use rand::RngCore;
 
+use crate::canonical::CanonicalUrl;
 use crate::egress::Party;
 use crate::egress::network::Network;
 use crate::host::Host;
 use crate::ids::{HostId, JobId, RequestId};
-use crate::limiter::{Change, Memory, Signal};
+use crate::limiter::{Change, Memory, Signal, SignalKind};
 use crate::time::{Time, UnixMs};
 
 pub use budget::RetryBudget;
@@ -367,6 +369,28 @@ impl Scheduler {
             self.consider_giving_up(host, now);
         }
         is_failing
+    }
+
+    /// A page of a host ended like this. If it failed as a whole host would, but only the section of the host that
+    /// it is in fails so, gives that section, such as `/checkout/`: the host is not to be slowed for it.
+    pub fn handle_section(
+        &mut self,
+        host: HostId,
+        url: &CanonicalUrl,
+        kind: SignalKind,
+    ) -> Option<String> {
+        let sections = &mut self.hosts.get_mut(&host)?.sections;
+        match kind {
+            SignalKind::Ok => {
+                sections.worked(url);
+                None
+            }
+            SignalKind::Overload | SignalKind::Timeout => sections.failed(url).map(str::to_owned),
+            SignalKind::RateLimited
+            | SignalKind::Connect
+            | SignalKind::Alive
+            | SignalKind::Nothing => None,
+        }
     }
 
     /// A worker is free again.
