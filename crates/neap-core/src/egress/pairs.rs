@@ -15,6 +15,8 @@ const APART: Duration = Duration::from_secs(30 * 60);
 const LAST: u32 = 5;
 /// ... so many failed.
 const FAILED: u32 = 4;
+/// The last two failed.
+const TWICE: u8 = 0b11;
 /// Parties whose share of failures is below this do well with others.
 const DOES_WELL: f64 = 0.15;
 /// Pairs that are kept, at most; only those with failures are.
@@ -60,13 +62,17 @@ impl Pairs {
         pair.apart_until > now
     }
 
-    /// The host refuses this proxy in so many words: keeps the two apart.
+    /// The host refuses this proxy in so many words: keeps the two apart if nothing worked between them since it
+    /// last did so. One page behind a wall is no ban.
     pub fn refused(&mut self, proxy: ProxyId, host: Party, now: Time) {
         if self.pairs.len() >= MOST {
             self.forget(now);
         }
         let pair = self.pairs.entry((proxy, host)).or_default();
-        pair.apart_until = now + APART;
+        pair.last = (pair.last << 1 | 1) & mask();
+        if pair.last & TWICE == TWICE {
+            pair.apart_until = now + APART;
+        }
     }
 
     /// Until when the two are kept apart, if they are.
@@ -110,6 +116,20 @@ mod tests {
                 .apart_until(PAIR.0, PAIR.1, Time::ZERO + APART)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_host_that_refuses_a_proxy_twice_in_a_row_is_kept_apart_from_it() {
+        let mut pairs = Pairs::default();
+        let is_apart = |pairs: &Pairs| pairs.apart_until(PAIR.0, PAIR.1, Time::ZERO).is_some();
+        for _ in 0..9 {
+            pairs.refused(PAIR.0, PAIR.1, Time::ZERO);
+            assert!(!is_apart(&pairs), "one page behind a wall");
+            pairs.worked(PAIR.0, PAIR.1);
+        }
+        pairs.refused(PAIR.0, PAIR.1, Time::ZERO);
+        pairs.refused(PAIR.0, PAIR.1, Time::ZERO);
+        assert!(is_apart(&pairs));
     }
 
     #[test]
