@@ -44,6 +44,15 @@ pub(crate) async fn is_whole(directory: &Path) {
             "SELECT 1 FROM requests r LEFT JOIN pages p USING (request_id)
              WHERE (r.state = 2) IS NOT (p.request_id IS NOT NULL)",
         ),
+        (
+            "pages without what their links say, or the other way round",
+            "SELECT 1 FROM pages p FULL JOIN (SELECT DISTINCT request_id FROM found_links) l USING (request_id)
+             WHERE p.request_id IS NULL OR l.request_id IS NULL",
+        ),
+        (
+            "links to a request that is not there",
+            "SELECT 1 FROM links WHERE target IS NULL",
+        ),
     ] {
         let rows = query(&reader, sql).await;
         assert!(rows.is_empty(), "{what}: {rows:?}");

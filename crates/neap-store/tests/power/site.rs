@@ -8,7 +8,10 @@ use neap_core::job::{Crawl, Job};
 use neap_core::scope::{ScopeKind, SkipReason};
 use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, UnixMs};
-use neap_store::{Attempt, Link, Page, Ready, Record, Redirect, RedirectVerdict, WriterHandle};
+use neap_store::{
+    Anchor, AnchorTarget, Attempt, Link, Page, Ready, Record, Redirect, RedirectVerdict,
+    WriterHandle,
+};
 
 /// When everything happens: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: UnixMs = UnixMs(1_767_225_600_000);
@@ -183,6 +186,7 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
             fetched: NOW,
             about: None,
         }),
+        anchors: anchors(links.len(), has_page),
         segment: (has_page && has_body(&row.url))
             .then(|| writer.pack(&row.url, &exchange(status, body), NOW, true))
             .flatten(),
@@ -194,7 +198,6 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
                 priority: 0,
             })
             .collect(),
-        anchors: Vec::new(),
         skipped_links: vec![(url("http://elsewhere.example/"), SkipReason::Scope)],
         redirect: (kind == Kind::Redirect).then(|| Redirect {
             url: url(&format!(
@@ -205,6 +208,21 @@ pub(crate) fn record(row: &Ready, writer: &WriterHandle) -> Record {
             verdict: RedirectVerdict::Follow,
         }),
     }
+}
+
+/// What so many links say, and the one that is skipped.
+fn anchors(links: usize, has_page: bool) -> Vec<Anchor> {
+    if !has_page {
+        return Vec::new();
+    }
+    let asked_for = (0..links).map(AnchorTarget::AskedFor);
+    let skipped = [AnchorTarget::Skipped(0)];
+    let anchor = |target| Anchor {
+        target,
+        text: Some("a link".to_owned()),
+        is_nofollow: false,
+    };
+    asked_for.chain(skipped).map(anchor).collect()
 }
 
 fn exchange(status: u16, payload: Vec<u8>) -> Exchange {
