@@ -96,6 +96,12 @@ impl Blame {
         self.blame_host(proxy, host, 1.0, 1.0, now);
     }
 
+    /// An exchange failed, and `proxy` says that `host` did: it is held against the host, and nothing was seen that
+    /// speaks for the proxy.
+    pub fn told_of(&mut self, proxy: ProxyId, host: Party, now: Time) {
+        self.blame_host(Some(proxy), host, 1.0, 1.0, now);
+    }
+
     /// How a failure would fall on both as things stand.
     pub fn shares(&self, proxy: Option<ProxyId>, host: Party, now: Time) -> Shares {
         let a = self.proxy_rate(proxy, now);

@@ -37,6 +37,7 @@ mod pools;
 pub mod probe;
 mod proxy;
 pub mod quarantine;
+mod reached;
 mod seen;
 mod stamp;
 mod ways;

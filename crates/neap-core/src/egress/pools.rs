@@ -16,6 +16,7 @@ use super::pairs::Pairs;
 use super::pool::{Member, Pool, PoolSettings, Sticky, home};
 use super::probe::{Canary, Prober};
 use super::proxy::{Permit, Proxy, ProxyView, Why};
+use super::reached::Reached;
 use super::ways::Ways;
 use super::{Party, ProxyId};
 use crate::canonical::CanonicalUrl;
@@ -120,6 +121,7 @@ pub struct Pools {
     /// Failures of a request after which it leaves a proxy.
     swap_after: u32,
     ways: Ways,
+    reached: Reached,
     blame: Blame,
     pairs: Pairs,
     prober: Prober,
@@ -145,6 +147,7 @@ impl Pools {
             proxies: Vec::new(),
             swap_after: swap_after.max(1),
             ways: Ways::default(),
+            reached: Reached::default(),
             blame: Blame::default(),
             pairs: Pairs::default(),
             prober: Prober::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pools::Seen;
-use crate::attribution::{Action, Attribution, Cause, Fault};
+use crate::attribution::{Action, Attribution, Cause, Fault, Producer};
 use crate::exchange::{Exchange, FailureKind, Stage};
 use crate::limiter::SignalKind;
 use crate::route::Way;
@@ -18,7 +18,11 @@ pub fn seen(exchange: &Exchange, attribution: &Attribution, retry_after: Option<
         Action::Accept => Seen::Worked,
         Action::SlowHost | Action::HoldHost | Action::RetryPage => {
             let is_hosts = attribution.fault == Fault::Host;
-            if is_hosts && !(is_relayed(exchange) && attribution.confidence < SURE_OF_RELAYED) {
+            if is_hosts && attribution.producer == Producer::ForwardProxy {
+                Seen::Told
+            } else if is_hosts
+                && !(is_relayed(exchange) && attribution.confidence < SURE_OF_RELAYED)
+            {
                 Seen::HostFailed
             } else {
                 Seen::Unsure

@@ -6,9 +6,9 @@ use rand::RngCore;
 
 use super::{Event, Pools, Ticket};
 use crate::canonical::CanonicalUrl;
-use crate::egress::ProxyId;
 use crate::egress::blame::Shares;
 use crate::egress::proxy::Why;
+use crate::egress::{Party, ProxyId};
 use crate::limiter::SignalKind;
 use crate::time::Time;
 
@@ -26,6 +26,9 @@ pub enum Seen {
     Worked,
     /// A failure of the host, beyond doubt: the proxy did its part.
     HostFailed,
+    /// The proxy says that the host failed. Nothing of the host itself was seen: a proxy whose own network is
+    /// broken writes the same.
+    Told,
     /// The host refuses this exit: a challenge, a ban.
     Blocked,
     /// A failure of the proxy, beyond doubt, and what it says of the proxy's load.
@@ -71,6 +74,7 @@ impl Pools {
             permit,
         } = ticket;
         let is_try = permit.is_try;
+        let seen = self.weigh(seen, proxy, ask.party, now);
         let (kind, wait) = to_limiter(seen);
         self.proxies[proxy.index()].end(permit, kind, wait, now, dice);
         let arm = self.arm(proxy);
@@ -80,10 +84,16 @@ impl Pools {
                 self.blame.worked(arm, ask.party, now);
                 self.pairs.worked(proxy, ask.party);
                 self.ways.worked(ask.party, level, now);
+                self.reached.worked(ask.party, proxy, now);
                 Charge::Nobody
             }
             Seen::HostFailed => {
                 self.blame.failed_by_host(arm, ask.party, now);
+                Charge::Host
+            }
+            // Its word is held against the host and says nothing good of the proxy.
+            Seen::Told => {
+                self.blame.told_of(proxy, ask.party, now);
                 Charge::Host
             }
             Seen::Blocked => {
@@ -122,12 +132,14 @@ impl Pools {
     /// What came of a probe.
     pub fn report_probe(&mut self, ticket: Ticket, seen: Seen, now: Time, dice: &mut dyn RngCore) {
         let proxy = ticket.proxy;
+        let seen = self.weigh(seen, proxy, ticket.ask.party, now);
         let (kind, wait) = to_limiter(seen);
         self.proxies[proxy.index()].end(ticket.permit, kind, wait, now, dice);
         let worked = match seen {
             Seen::Worked => Some(true),
             Seen::Unsure | Seen::ProxyFailed(_) => Some(false),
             Seen::HostFailed
+            | Seen::Told
             | Seen::Blocked
             | Seen::ProxyBusy(_)
             | Seen::WrongCredentials
@@ -140,6 +152,16 @@ impl Pools {
         let is_out = self.proxies[proxy.index()].quarantine.until().is_some();
         if !is_out && self.prober.is_convicted(proxy, &self.blame, now) {
             self.leave_out(proxy, Why::FailedProbe, now);
+        }
+    }
+
+    /// What a proxy says of a host is one of two stories where it has no record and the host answers others.
+    fn weigh(&self, seen: Seen, proxy: ProxyId, host: Party, now: Time) -> Seen {
+        let is_witness = self.proxies[proxy.index()].worked_in_row >= IN_ROW;
+        if seen == Seen::Told && !is_witness && self.reached.is_by_another(host, proxy, now) {
+            Seen::Unsure
+        } else {
+            seen
         }
     }
 
@@ -163,7 +185,11 @@ impl Pools {
     fn remember(&mut self, ask: &super::Ask, proxy: ProxyId, level: usize, seen: Seen, now: Time) {
         let is_proxys = matches!(seen, Seen::ProxyFailed(_) | Seen::ProxyBusy(_));
         let leaves = match seen {
-            Seen::Unsure | Seen::Blocked | Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => true,
+            Seen::Unsure
+            | Seen::Told
+            | Seen::Blocked
+            | Seen::ProxyFailed(_)
+            | Seen::ProxyBusy(_) => true,
             Seen::Worked | Seen::HostFailed | Seen::WrongCredentials | Seen::Nothing => false,
         };
         if leaves && self.ways.session(ask.party, now) == Some(proxy) {
@@ -229,7 +255,7 @@ impl Pools {
                 }
                 self.suspects.insert(proxy);
             }
-            Seen::ProxyBusy(_) | Seen::WrongCredentials | Seen::Nothing => {}
+            Seen::Told | Seen::ProxyBusy(_) | Seen::WrongCredentials | Seen::Nothing => {}
         }
         if is_try {
             self.end_try(proxy, seen, charge, shares, now);
@@ -262,7 +288,7 @@ impl Pools {
             Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => Some(false),
             Seen::Unsure if charge == Charge::Host => None,
             Seen::Unsure => Some(shares.is_some_and(|shares| shares.host > shares.proxy * 4.0)),
-            Seen::WrongCredentials | Seen::Nothing => None,
+            Seen::Told | Seen::WrongCredentials | Seen::Nothing => None,
         };
         let of = &mut self.proxies[proxy.index()];
         of.quarantine.tried(worked, now);
@@ -325,6 +351,8 @@ fn to_limiter(seen: Seen) -> (SignalKind, Option<Duration>) {
         Seen::Worked | Seen::HostFailed | Seen::Blocked => (SignalKind::Ok, None),
         Seen::ProxyFailed(kind) => (kind, None),
         Seen::ProxyBusy(wait) => (SignalKind::RateLimited, wait),
-        Seen::Unsure | Seen::WrongCredentials | Seen::Nothing => (SignalKind::Nothing, None),
+        Seen::Unsure | Seen::Told | Seen::WrongCredentials | Seen::Nothing => {
+            (SignalKind::Nothing, None)
+        }
     }
 }

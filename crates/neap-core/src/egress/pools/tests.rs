@@ -343,3 +343,78 @@ fn a_member_that_is_no_longer_listed_is_not_taken() {
         assert_ne!(world.go(1, request, |_| Seen::Worked).0, "a");
     }
 }
+
+#[test]
+fn a_proxy_that_says_of_every_host_that_it_is_down_is_found_out() {
+    let names = ["a", "b", "c", "d", "liar"];
+    let mut world = World::new(Sticky::None, &[&names]);
+    let (mut wasted, mut charged) = (0, 0);
+    for n in 0..80 {
+        let request = world.fresh();
+        let mut seen = Charge::Host;
+        while seen != Charge::Nobody {
+            let by = |name: &str| match name {
+                "liar" => Seen::Told,
+                _ => Seen::Worked,
+            };
+            seen = world.go(n % 16, request, by).1;
+            wasted += u32::from(seen != Charge::Nobody);
+            charged += u32::from(seen == Charge::Host);
+        }
+    }
+    let views = world.pools.views(world.now);
+    let is_out = |name: &str| {
+        let view = views.iter().find(|view| &*view.name == name).unwrap();
+        view.left_out.is_some()
+    };
+    assert!(is_out("liar"), "{views:?}");
+    assert!(
+        !["a", "b", "c", "d"].iter().any(|name| is_out(name)),
+        "{views:?}"
+    );
+    assert!(
+        wasted <= 16 && charged <= 4,
+        "{wasted} wasted, {charged} charged to hosts"
+    );
+}
+
+#[test]
+fn a_page_leaves_a_proxy_that_says_its_host_is_down_although_it_is_at_home_there() {
+    let mut world = World::new(Sticky::Host, &[&["a", "b", "c"]]);
+    let home = world.go(5, 1, |_| Seen::Told).0;
+    assert_eq!(world.go(5, 1, |_| Seen::Told), (home.clone(), Charge::Host));
+    assert_ne!(world.go(5, 1, |_| Seen::Worked).0, home);
+    let charge = world.go(5, 2, |_| Seen::Told);
+    assert_eq!(charge, (home, Charge::Unknown), "another brought a page");
+}
+
+#[test]
+fn who_brings_pages_is_believed_when_a_host_goes_down_and_none_is_left_out() {
+    let mut world = World::new(Sticky::None, &[&["a", "b", "c", "d"]]);
+    for n in 0..64 {
+        let request = world.fresh();
+        world.go(n % 8, request, |_| Seen::Worked);
+    }
+    for n in 0..160 {
+        let request = world.fresh();
+        let host = n % 8;
+        let by = |_: &str| if host < 3 { Seen::Told } else { Seen::Worked };
+        let (_, charge) = world.go(host, request, by);
+        assert_eq!(charge == Charge::Host, host < 3, "host {host}");
+    }
+    let views = world.pools.views(world.now);
+    assert!(
+        views.iter().all(|view| view.left_out.is_none()),
+        "{views:?}"
+    );
+}
+
+#[test]
+fn one_proxy_and_hosts_that_are_all_down_is_believed() {
+    let mut world = World::new(Sticky::None, &[&["a"]]);
+    for n in 0..60 {
+        let request = world.fresh();
+        assert_eq!(world.go(n % 12, request, |_| Seen::Told).1, Charge::Host);
+    }
+    assert!(world.pools.views(world.now)[0].left_out.is_none());
+}
