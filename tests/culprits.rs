@@ -60,6 +60,44 @@ fn crawled(site: &Site, proxies: &[&ForwardProxy]) -> (Place, Said) {
     (place, said)
 }
 
+/// What a squid says whose own network is broken: that the host refuses connections.
+fn liar() -> Manner {
+    let fields = [
+        ("Server", "squid/5.7"),
+        ("X-Squid-Error", "ERR_CONNECT_FAIL 111"),
+    ];
+    Manner::answer(503, "Service Unavailable", &fields, "no")
+}
+
+#[test]
+fn a_proxy_that_calls_a_host_down_is_not_believed_where_others_bring_its_pages() {
+    let site = site();
+    let proxies: Vec<ForwardProxy> = (0..4)
+        .map(|_| ForwardProxy::builder().every_name(LOOPBACK).start())
+        .collect();
+    proxies[0].set(liar());
+    let all: Vec<&ForwardProxy> = proxies.iter().collect();
+    let (place, said) = crawled(&site, &all);
+    said.expect(0);
+    let told = "FROM attempts WHERE producer = 'forward_proxy'";
+    let all = place.number(&format!("SELECT count(*) {told}"));
+    let blamed = place.number(&format!("SELECT count(*) {told} AND fault = 'host'"));
+    assert!(
+        (1..=20).contains(&all) && blamed <= 4,
+        "{blamed} of {all}: {}",
+        said.err
+    );
+    let pages = place.number("SELECT count(*) FROM results WHERE state = 'done'");
+    assert_eq!(pages, PAGES as i64, "{}", said.err);
+    let found = rows(&place, &["proxies", "shop"]);
+    let liar = proxies[0].address().to_string();
+    let of_liar = found
+        .iter()
+        .find(|row| row["proxy"] == liar.as_str())
+        .unwrap();
+    assert_eq!(of_liar["ok_share"], 0.0, "{of_liar}");
+}
+
 #[test]
 fn who_broke_what_is_told_by_every_command_that_is_asked() {
     let site = site();

@@ -86,6 +86,11 @@ fn what_is_missing_is_told_by_check_and_before_a_run_stores_anything() {
             "{}",
             said.out
         );
+        assert!(
+            said.out.contains("job.toml  not ready   job "),
+            "{}",
+            said.out
+        );
         let refused = neap(&["run", "job.toml"]).expect(2);
         assert!(!place.path("neap.db").exists(), "{}", refused.err);
         for text in [&said.err, &said.out, &refused.err] {

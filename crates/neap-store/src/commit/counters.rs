@@ -126,8 +126,13 @@ impl ProxyDelta {
             self.failures += 1;
             return;
         }
+        // Its own word that the host fails is no proof that it works: one whose network is broken says so too.
+        let producer = attempt.attribution.as_ref().map(|it| it.producer);
+        if matches!(producer, Some(Producer::ForwardProxy | Producer::Nobody)) {
+            return;
+        }
         match attempt.fault {
-            // It brought what the host had to say, or its word that the host has nothing to say.
+            // It brought what the host had to say.
             Fault::Host | Fault::Nobody => self.ok += 1,
             // A 401 of the host: what the proxy refuses is not among these.
             Fault::OwnCredentials => self.ok += 1,

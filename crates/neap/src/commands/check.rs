@@ -52,6 +52,7 @@ fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Fa
         return Err(super::submit::nothing_to_ask(&file));
     }
     let checked = neap_runner::check_secrets(&file.job, |name| std::env::var(name).ok());
+    let is_ready = checked.is_ok();
     let members = checked.unwrap_or_else(|error| {
         let why = words(&error);
         say!(
@@ -62,7 +63,7 @@ fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Fa
         Vec::new()
     });
     let ways = ways(&file.job, &members);
-    Ok(told(&file, input.rows(), seen.again, &hosts) + &ways)
+    Ok(told(&file, is_ready, input.rows(), seen.again, &hosts) + &ways)
 }
 
 /// Digests of URLs that are remembered, to tell those that occur again: some 100 MB.
@@ -87,10 +88,11 @@ impl Seen {
     }
 }
 
-fn told(file: &JobFile, rows: u64, again: u64, hosts: &BTreeSet<Host>) -> String {
+fn told(file: &JobFile, is_ready: bool, rows: u64, again: u64, hosts: &BTreeSet<Host>) -> String {
     format!(
-        "{}  ok   job {}: {} on {}{}",
+        "{}  {}   job {}: {} on {}{}",
         file.path.display(),
+        if is_ready { "ok" } else { "not ready" },
         file.job.name,
         number(rows - again, "URL"),
         number(hosts.len() as u64, "host"),
