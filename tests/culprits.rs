@@ -78,7 +78,7 @@ fn a_proxy_that_calls_a_host_down_is_not_believed_where_others_bring_its_pages()
     proxies[0].set(liar());
     let all: Vec<&ForwardProxy> = proxies.iter().collect();
     let (place, said) = crawled(&site, &all);
-    said.expect(0);
+    let said = said.expect(0);
     let told = "FROM attempts WHERE producer = 'forward_proxy'";
     let all = place.number(&format!("SELECT count(*) {told}"));
     let blamed = place.number(&format!("SELECT count(*) {told} AND fault = 'host'"));

@@ -15,6 +15,9 @@ use crate::time::{Time, UnixMs};
 /// Failures of its own with nothing good between them after which a proxy is left out: one connection
 /// may fail by chance.
 const OWN_FAILURES: u32 = 3;
+/// Failures in a row with hosts that answer others after which a proxy is left out, although fewer hosts took part
+/// than the statistics want. A host that fails every other time brings that about by chance once in 1,000.
+const LONE_FAILURES: u32 = 10;
 /// What the limiter is told of every exchange: how long an answer takes is the host's doing.
 const LATENCY: Duration = Duration::from_millis(100);
 
@@ -37,6 +40,8 @@ pub(super) struct Proxy {
     own_failures: u32,
     /// Exchanges that worked since it last failed or was suspected.
     pub(super) worked_in_row: u32,
+    /// Failures since it last worked with hosts that answered another way just then.
+    lone_failures: u32,
     pub(super) worked: u64,
     pub(super) failed: u64,
 }
@@ -119,6 +124,7 @@ impl Proxy {
             why: None,
             own_failures: 0,
             worked_in_row: 0,
+            lone_failures: 0,
             worked: 0,
             failed: 0,
         }
@@ -185,6 +191,14 @@ impl Proxy {
         self.worked += 1;
         self.worked_in_row = self.worked_in_row.saturating_add(1);
         self.own_failures = 0;
+        self.lone_failures = 0;
+    }
+
+    /// It may have failed, with a host that answered another way just then, and is no witness against it. Says
+    /// whether it did so too often.
+    pub(super) fn did_fail_alone(&mut self) -> bool {
+        self.lone_failures += 1;
+        self.lone_failures >= LONE_FAILURES
     }
 
     /// It failed itself. Says whether it did so too often.
@@ -204,6 +218,7 @@ impl Proxy {
     /// A new limiter, as for one of which nothing is known: what the old one learned was of a bad time.
     pub(super) fn renew(&mut self, now: Time) {
         self.own_failures = 0;
+        self.lone_failures = 0;
         self.worked_in_row = 0;
         self.generation += 1;
         self.limiter = fresh(self.ceiling, now);

@@ -78,6 +78,7 @@ impl Pools {
         let (kind, wait) = to_limiter(seen);
         self.proxies[proxy.index()].end(permit, kind, wait, now, dice);
         let arm = self.arm(proxy);
+        let is_alone = self.is_alone(proxy, ask.party, now);
         let mut shares = None;
         let charge = match seen {
             Seen::Worked => {
@@ -108,7 +109,7 @@ impl Pools {
             Seen::Unsure => {
                 let found = self.blame.failed(arm, ask.party, now);
                 shares = Some(found);
-                self.charge(proxy, found)
+                self.charge(proxy, found, is_alone)
             }
             Seen::WrongCredentials => {
                 self.stop(proxy);
@@ -117,6 +118,11 @@ impl Pools {
             Seen::Nothing => Charge::Nobody,
         };
         self.remember(&ask, proxy, level, seen, now);
+        let is_often_alone =
+            seen == Seen::Unsure && is_alone && self.proxies[proxy.index()].did_fail_alone();
+        if is_often_alone && !is_try && self.proxies[proxy.index()].quarantine.until().is_none() {
+            self.leave_out(proxy, Why::FailsWithMany, now);
+        }
         if seen == Seen::Unsure {
             self.consider_pair(proxy, &ask, now);
         }
@@ -165,14 +171,21 @@ impl Pools {
         }
     }
 
+    /// Whether a proxy has brought nothing since it was last doubted, from a host that answers others.
+    fn is_alone(&self, proxy: ProxyId, host: Party, now: Time) -> bool {
+        let of = &self.proxies[proxy.index()];
+        !of.is_direct && of.worked_in_row == 0 && self.reached.is_by_another(host, proxy, now)
+    }
+
     /// Who is charged for a failure that may be of either. A proxy without a record is no witness against
-    /// a host.
-    fn charge(&self, proxy: ProxyId, shares: Shares) -> Charge {
+    /// a host, and one that is alone with its failures (`is_alone`) never is.
+    fn charge(&self, proxy: ProxyId, shares: Shares, is_alone: bool) -> Charge {
         let of = &self.proxies[proxy.index()];
         let all = (shares.proxy + shares.host).max(f64::MIN_POSITIVE);
         let on_host = shares.host / all;
         let is_witness = of.worked_in_row >= IN_ROW;
-        if of.is_direct || on_host >= PLAINLY || (is_witness && on_host >= RATHER) {
+        let is_hosts = on_host >= PLAINLY || (is_witness && on_host >= RATHER);
+        if of.is_direct || (is_hosts && !is_alone) {
             Charge::Host
         } else if 1.0 - on_host >= PLAINLY {
             Charge::Proxy

@@ -418,3 +418,27 @@ fn one_proxy_and_hosts_that_are_all_down_is_believed() {
     }
     assert!(world.pools.views(world.now)[0].left_out.is_none());
 }
+
+#[test]
+fn proxies_that_bring_nothing_from_the_only_host_are_left_out_and_it_is_not_charged() {
+    let names = ["a", "b", "dead1", "dead2", "dead3", "dead4"];
+    let mut world = World::new(Sticky::None, &[&names]);
+    let (mut failures, mut charged) = (0, 0);
+    for _ in 0..1_000 {
+        let request = world.fresh();
+        let by = |name: &str| match name {
+            "a" | "b" => Seen::Worked,
+            _ => Seen::Unsure,
+        };
+        let charge = world.go(7, request, by).1;
+        failures += u32::from(charge != Charge::Nobody);
+        charged += u32::from(charge == Charge::Host);
+    }
+    let views = world.pools.views(world.now);
+    let dead: Vec<bool> = views.iter().map(|view| view.left_out.is_some()).collect();
+    assert_eq!(dead, [false, false, true, true, true, true], "{views:?}");
+    assert!(
+        failures <= 60 && charged == 0,
+        "{failures} failures, {charged} charged"
+    );
+}
