@@ -119,11 +119,11 @@ impl Pool {
 
 /// The proxy that a host stays with: the one with the highest hash of both, so that the hosts of one that
 /// is left out spread over all others, and come back with it (rendezvous hashing, Thaler and Ravishankar
-/// 1998).
+/// 1998). By its mark, since all users of a provider's gateway have one name.
 pub(super) fn home(usable: &[ProxyId], proxies: &[Proxy], host: Party) -> Option<ProxyId> {
     usable.iter().copied().max_by_key(|id| {
         let mut hasher = DefaultHasher::new();
-        (host, &proxies[id.index()].name).hash(&mut hasher);
+        (host, proxies[id.index()].mark).hash(&mut hasher);
         hasher.finish()
     })
 }
@@ -204,5 +204,17 @@ mod tests {
             moved_to[1..].iter().all(|n| (20..90).contains(n)),
             "{moved_to:?}"
         );
+    }
+
+    #[test]
+    fn hosts_spread_over_the_users_of_one_address() {
+        let user = |mark| Proxy::new("gateway:1".into(), 0, false, mark, 8, Time::ZERO);
+        let proxies: Vec<Proxy> = (0..5).map(user).collect();
+        let all: Vec<ProxyId> = (0..5).map(ProxyId).collect();
+        let mut hosts = [0; 5];
+        for host in (0..1000).map(Party) {
+            hosts[home(&all, &proxies, host).unwrap().index()] += 1;
+        }
+        assert!(hosts.iter().all(|n| (130..270).contains(n)), "{hosts:?}");
     }
 }
