@@ -2,7 +2,8 @@
 //!
 //! When exchanges with many hosts end in silence within seconds and none works, either all of them broke
 //! at once or we did. A canary tells: one small request by the direct way, or whatever way there is. If
-//! it fails too, everything pauses until a canary comes back, and nothing is held against anybody.
+//! it fails too, everything pauses until a canary comes back, and nothing is held against anybody. Whom the
+//! canary asks may itself be gone for good, so that after a while hosts are asked again in its place.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +17,10 @@ const HOSTS: usize = 5;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Bounds of the wait between canaries; it doubles in between.
 const CANARIES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Canaries that fail hold everything back for so long. If the network is still down, a few hosts show it again;
+/// if only the one that canaries ask is, the others are not kept waiting for it.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// What is known of our own network.
 #[derive(Debug, Default)]
@@ -101,13 +106,20 @@ impl Network {
     pub fn handle_canary(&mut self, worked: bool, now: Time) {
         if worked {
             self.worked();
-        } else if matches!(self.standing, Standing::Doubtful { .. }) {
-            let wait = CANARIES.0;
-            self.standing = Standing::Down {
-                since: now,
-                next: now + wait,
-                wait,
-            };
+            return;
+        }
+        match self.standing {
+            Standing::Doubtful { .. } => {
+                let wait = CANARIES.0;
+                self.standing = Standing::Down {
+                    since: now,
+                    next: now + wait,
+                    wait,
+                };
+            }
+            // Hosts are to show once more whether it is.
+            Standing::Down { since, .. } if now.since(since) >= LONGEST => self.worked(),
+            Standing::Fine | Standing::Down { .. } => {}
         }
     }
 
@@ -177,5 +189,24 @@ mod tests {
         assert!(network.poll_canary(second(7)));
         network.handle_canary(true, second(8));
         assert_eq!(network.held_until(), None);
+    }
+
+    #[test]
+    fn canaries_that_never_come_back_hold_hosts_up_for_minutes_only() {
+        let mut network = Network::default();
+        let mut now = Time::ZERO;
+        for _ in 0..3 {
+            (0..5).for_each(|n| network.failed(Party(n), now));
+            let since = now;
+            assert!(network.poll_canary(now));
+            network.handle_canary(false, now);
+            while let Some(next) = network.held_until() {
+                now = next;
+                assert!(network.poll_canary(now));
+                network.handle_canary(false, now);
+            }
+            let held = now.since(since);
+            assert!(held >= LONGEST && held <= LONGEST + CANARIES.1, "{held:?}");
+        }
     }
 }
