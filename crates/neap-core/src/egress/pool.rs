@@ -67,9 +67,12 @@ pub struct Member {
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) settings: PoolSettings,
+    /// In the order of their numbers.
     pub(super) members: Vec<ProxyId>,
     /// Wrong credentials stopped it.
     pub(super) is_stopped: bool,
+    /// Refusals of our credentials since it last worked.
+    pub(super) refusals: u32,
     /// Behind the member that was taken last.
     cursor: usize,
 }
@@ -80,6 +83,7 @@ impl Pool {
             settings,
             members: Vec::new(),
             is_stopped: false,
+            refusals: 0,
             cursor: 0,
         }
     }

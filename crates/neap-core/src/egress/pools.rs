@@ -156,16 +156,16 @@ impl Pools {
         }
     }
 
-    /// Gives a pool its members. Those that it has already stay as they are, others go as soon as what is
+    /// Gives a pool its members. Those that it has or had already stay as they are, others go as soon as what is
     /// in flight is back; a pool that wrong credentials stopped goes on if anything changed. Returns the
     /// members' numbers, in order; a member that is listed twice has one.
     pub fn set_members(&mut self, pool: usize, members: &[Member], now: Time) -> Vec<ProxyId> {
         let ceiling = self.pools[pool].settings.max_per_proxy;
-        let known = &self.pools[pool].members;
+        let known = self.proxies.iter().zip(0..);
+        let known = known.filter(|(proxy, _)| proxy.pool == pool);
         let mut ids: Vec<ProxyId> = Vec::with_capacity(members.len());
         let mut by_mark: std::collections::BTreeMap<u64, ProxyId> = known
-            .iter()
-            .map(|id| (self.proxies[id.index()].mark, *id))
+            .map(|(proxy, number)| (proxy.mark, ProxyId(number)))
             .collect();
         for member in members {
             let id = *by_mark.entry(member.mark).or_insert_with(|| {
@@ -185,6 +185,7 @@ impl Pools {
         if pool.members != listed {
             pool.members = listed;
             pool.is_stopped = false;
+            pool.refusals = 0;
         }
         ids
     }
@@ -428,7 +429,7 @@ impl Pools {
 
     fn is_member(&self, proxy: ProxyId) -> bool {
         let pool = &self.pools[self.proxies[proxy.index()].pool];
-        pool.members.contains(&proxy)
+        pool.members.binary_search(&proxy).is_ok()
     }
 
     /// A proxy as blame knows it: the direct way is nobody.

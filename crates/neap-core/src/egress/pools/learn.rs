@@ -19,6 +19,10 @@ const RATHER: f64 = 0.5;
 /// So many times.
 const IN_ROW: u32 = 3;
 
+/// Refusals in a row by a pool that took our credentials before, until its word is believed: what a host writes may
+/// look like the refusal of a proxy that relays it.
+const REFUSALS: u32 = 5;
+
 /// What an exchange showed of the way that it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -112,7 +116,7 @@ impl Pools {
                 self.charge(proxy, found, is_alone)
             }
             Seen::WrongCredentials => {
-                self.stop(proxy);
+                self.refused(proxy);
                 Charge::Credentials
             }
             Seen::Nothing => Charge::Nobody,
@@ -153,7 +157,7 @@ impl Pools {
         };
         self.prober.handle(proxy, worked);
         if seen == Seen::WrongCredentials {
-            self.stop(proxy);
+            self.refused(proxy);
         }
         let is_out = self.proxies[proxy.index()].quarantine.until().is_some();
         if !is_out && self.prober.is_convicted(proxy, &self.blame, now) {
@@ -253,7 +257,10 @@ impl Pools {
         let of = &mut self.proxies[proxy.index()];
         let mut why = None;
         match seen {
-            Seen::Worked | Seen::HostFailed | Seen::Blocked => of.did_well(),
+            Seen::Worked | Seen::HostFailed | Seen::Blocked => {
+                of.did_well();
+                self.pools[of.pool].refusals = 0;
+            }
             Seen::ProxyFailed(_) => {
                 if of.did_fail() {
                     why = Some(Why::Failed);
@@ -345,12 +352,14 @@ impl Pools {
     }
 
     /// Stops the pool of a proxy that refused our credentials: its other proxies have the same, and asking
-    /// on may have the account locked.
-    fn stop(&mut self, proxy: ProxyId) {
+    /// on may have the account locked. At once, unless the proxy took them before.
+    fn refused(&mut self, proxy: ProxyId) {
         let of = &self.proxies[proxy.index()];
         let (proxy, index) = (of.name.clone(), of.pool);
         let pool = &mut self.pools[index];
-        if !pool.is_stopped {
+        pool.refusals += 1;
+        let is_believed = of.worked == 0 || pool.refusals >= REFUSALS;
+        if is_believed && !pool.is_stopped {
             pool.is_stopped = true;
             let pool = pool.settings.name.clone();
             self.tell(Event::Stopped { pool, proxy });

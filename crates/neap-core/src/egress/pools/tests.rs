@@ -255,6 +255,46 @@ fn wrong_credentials_stop_the_pool_until_it_changes() {
 }
 
 #[test]
+fn a_host_cannot_stop_a_pool_that_took_our_credentials() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    for n in 0..60 {
+        let request = world.fresh();
+        let is_hostile = n % 6 == 5;
+        let seen = if is_hostile {
+            Seen::WrongCredentials
+        } else {
+            Seen::Worked
+        };
+        let (_, charge) = world.go(n % 6, request, |_| seen);
+        assert_eq!(charge == Charge::Credentials, is_hostile);
+    }
+    assert_eq!(world.pools.take_events(), []);
+    // Credentials that expire are refused to everybody.
+    let ways = (0..4).map(|n| world.go(n, 100, |_| Seen::WrongCredentials));
+    assert_eq!(ways.count(), 4);
+    assert!(world.pools.are_all_stopped());
+}
+
+#[test]
+fn a_member_that_is_listed_again_is_the_one_that_it_was() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    while world.pools.views(world.now)[0].left_out.is_none() {
+        let request = world.fresh();
+        world.go(
+            1,
+            request,
+            |name| if name == "a" { FAILS } else { Seen::Worked },
+        );
+    }
+    for names in [&["b"][..], &["a", "b"], &["b"], &["b", "a"]] {
+        world.pools.set_members(0, &members(names), world.now);
+    }
+    assert_eq!(world.pools.proxies.len(), 2);
+    let views = world.pools.views(world.now);
+    assert!(views[0].left_out.is_some(), "{views:?}");
+}
+
+#[test]
 fn a_host_that_refuses_one_proxy_is_asked_by_others_and_nobody_is_left_out() {
     let mut world = World::new(Sticky::None, &[&["a", "b", "c"]]);
     let mut by_a = 0;
