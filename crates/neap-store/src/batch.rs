@@ -164,6 +164,21 @@ pub struct ProxyStanding {
     pub is_member: bool,
 }
 
+impl ProxyStanding {
+    /// Takes up how another user of the same address stands: they share a row, as one proxy that bears what they
+    /// bear together, and that is left out if all are.
+    pub fn join(&mut self, other: &ProxyStanding) {
+        self.at = self.at.max(other.at);
+        self.worked += other.worked;
+        self.failed += other.failed;
+        self.in_flight += other.in_flight;
+        self.limit += other.limit;
+        self.left_out = self.left_out.zip(other.left_out).map(|(a, b)| a.min(b));
+        self.is_stopped &= other.is_stopped;
+        self.is_member |= other.is_member;
+    }
+}
+
 /// A change of a host's limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitChange {

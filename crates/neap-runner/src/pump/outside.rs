@@ -58,7 +58,8 @@ impl Pump {
                     let settings = JobSettings::of(&context.job, pages);
                     let scheduler = &mut desk.state().scheduler;
                     scheduler.add_job(job, settings);
-                    if let Some(proxies) = self.proxies.get(&job) {
+                    if let Some(proxies) = self.proxies.get_mut(&job) {
+                        proxies.begin_anew();
                         proxies.equip(scheduler, &context, desk.clock.now());
                     }
                 }

@@ -3,6 +3,7 @@
 //! Pools are filled when a job begins and whenever a list changes. What the pools decide (a proxy left out, a
 //! pool stopped, a probe) is carried out here and told: in the log, in the store, and at the end.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -60,6 +61,18 @@ impl JobProxies {
         for pool in 0..self.lists.pools().len() {
             self.fill(scheduler, job, pool, now);
         }
+    }
+
+    /// Its pools are new ones: nothing is stopped.
+    pub(super) fn begin_anew(&mut self) {
+        self.stopped.clear();
+        self.is_stopped = false;
+    }
+
+    /// A pool has other members, and goes on if it was stopped. Says whether the job had stopped with it.
+    fn go_on(&mut self, pool: &str) -> bool {
+        self.stopped.retain(|name| &*name.pool != pool);
+        std::mem::take(&mut self.is_stopped)
     }
 
     fn fill(&self, scheduler: &mut Scheduler, job: &JobContext, pool: usize, now: Time) {
@@ -196,14 +209,18 @@ impl Pump {
             let Some(context) = self.jobs.get(job) else {
                 continue;
             };
-            let changed = proxies.lists.changed(&*self.lookup.0);
-            for pool in &changed {
-                let scheduler = &mut desk.state().scheduler;
-                proxies.fill(scheduler, context, *pool, desk.clock.now());
+            if self.finished.contains(job) {
+                continue;
             }
-            if !changed.is_empty() && std::mem::take(&mut proxies.is_stopped) {
-                desk.state().scheduler.continue_job(*job);
-                again.push(*job);
+            let changed = proxies.lists.changed(&*self.lookup.0);
+            let pools = egress::pools(&context.job);
+            for pool in changed {
+                proxies.fill(&mut desk.state().scheduler, context, pool, desk.clock.now());
+                // Who paused it continues it.
+                if proxies.go_on(&pools[pool].name) && !self.paused.contains(job) {
+                    desk.state().scheduler.continue_job(*job);
+                    again.push(*job);
+                }
             }
         }
         for job in again {
@@ -268,15 +285,22 @@ fn news(
     let Some(views) = views else {
         return Vec::new();
     };
-    let mut told = BTreeMap::new();
-    let mut rows = Vec::new();
+    let mut told: BTreeMap<EgressName, ProxyStanding> = BTreeMap::new();
     for view in views {
         let row = standing(job, &view, now, clock);
+        match told.entry(row.name.clone()) {
+            Entry::Vacant(place) => drop(place.insert(row)),
+            // Another user of the same address: the two are one row, here as in the store.
+            Entry::Occupied(mut place) => place.get_mut().join(&row),
+        }
+    }
+    let mut rows = Vec::new();
+    for row in told.values() {
         let before = proxies.told.remove(&row.name);
-        if before.is_none_or(|before| ProxyStanding { at: now, ..before } != row) {
+        let is_news = |before: ProxyStanding| ProxyStanding { at: now, ..before } != *row;
+        if before.is_none_or(is_news) {
             rows.push(row.clone());
         }
-        told.insert(row.name.clone(), row);
     }
     let gone = std::mem::replace(&mut proxies.told, told);
     rows.extend(gone.into_values().map(|row| ProxyStanding {
@@ -331,5 +355,60 @@ fn tell(event: &Event, names: &HashMap<HostId, Host>, desk: &Desk) {
             let host = names.get(host).map(ToString::to_string);
             info!(%proxy, host, "the host refuses this proxy; the two are kept apart");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::job::Job;
+
+    use super::*;
+
+    fn view(worked: u64) -> ProxyView {
+        ProxyView {
+            name: "gateway:1".into(),
+            pool: "pool".into(),
+            worked,
+            failed: 1,
+            in_flight: 2,
+            limit: 4.0,
+            is_stopped: false,
+            left_out: None,
+            rate: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_pool_that_goes_on_is_not_told_of_as_stopped() {
+        let lists = ProxyLists::load(&Job::named("job"), |_| None).unwrap();
+        let mut proxies = JobProxies::new(lists);
+        proxies.stopped = ["one", "two"]
+            .map(|pool| EgressName {
+                pool: pool.into(),
+                proxy: "p:1".into(),
+            })
+            .to_vec();
+        proxies.is_stopped = true;
+        assert!(proxies.go_on("one"));
+        assert!(!proxies.go_on("one"), "it goes on already");
+        assert_eq!(proxies.stopped.len(), 1);
+        assert_eq!(&*proxies.stopped[0].pool, "two");
+    }
+
+    #[test]
+    fn users_of_one_address_are_told_of_together_and_only_when_they_change() {
+        let lists = ProxyLists::load(&Job::named("job"), |_| None).unwrap();
+        let mut proxies = JobProxies::new(lists);
+        let clock = Clock::start();
+        let mut tell = |worked: [u64; 3], at: i64| {
+            let views = worked.map(view).to_vec();
+            let rows = news(JobId(1), Some(views), &mut proxies, UnixMs(at), &clock);
+            rows.into_iter()
+                .map(|row| (row.worked, row.failed, row.in_flight, row.limit))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(tell([5, 6, 7], 1), [(18, 3, 6, 12.0)]);
+        assert_eq!(tell([5, 6, 7], 2), []);
+        assert_eq!(tell([7, 6, 7], 3), [(20, 3, 6, 12.0)]);
     }
 }

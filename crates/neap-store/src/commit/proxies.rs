@@ -104,7 +104,7 @@ pub(super) async fn keep_standings(
         };
         match rows.entry(number) {
             Entry::Vacant(row) => drop(row.insert(standing.clone())),
-            Entry::Occupied(mut row) => join(row.get_mut(), standing),
+            Entry::Occupied(mut row) => row.get_mut().join(standing),
         }
     }
     let rows: Vec<(i64, ProxyStanding)> = rows.into_iter().collect();
@@ -120,17 +120,4 @@ pub(super) async fn keep_standings(
     };
     UPDATE_STANDING.execute(connection, &rows, bind).await?;
     Ok(())
-}
-
-/// Users of one address share a row: they are one proxy that bears what they bear together, and that is left
-/// out if all are.
-fn join(one: &mut ProxyStanding, other: &ProxyStanding) {
-    one.at = one.at.max(other.at);
-    one.worked += other.worked;
-    one.failed += other.failed;
-    one.in_flight += other.in_flight;
-    one.limit += other.limit;
-    one.left_out = one.left_out.zip(other.left_out).map(|(a, b)| a.min(b));
-    one.is_stopped &= other.is_stopped;
-    one.is_member |= other.is_member;
 }
