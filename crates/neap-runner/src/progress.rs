@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use neap_core::classify::{Judgement, Outcome};
+use neap_core::classify::{Cause, Judgement, Outcome};
 use neap_core::exchange::Exchange;
 use neap_core::limiter::State;
 use neap_core::scheduler::Wake;
@@ -43,6 +43,8 @@ pub struct Progress {
     pub causes: BTreeMap<String, u64>,
     /// Pages that are no success, such as `http_404`, by the same words.
     pub page_causes: BTreeMap<String, u64>,
+    /// Answers with 502, by whose fault they were in a word, such as `host` or `proxy`.
+    pub bad_gateways: BTreeMap<&'static str, u64>,
     /// Hosts that are held or slowed, the most notable first, at most ten.
     pub hosts: Vec<HostLine>,
     /// Hosts that take part.
@@ -93,6 +95,7 @@ pub(crate) struct Counts {
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
     pub(crate) causes: BTreeMap<String, u64>,
     pub(crate) page_causes: BTreeMap<String, u64>,
+    pub(crate) bad_gateways: BTreeMap<&'static str, u64>,
     latencies_us: Vec<u64>,
     stride: u64,
 }
@@ -118,6 +121,10 @@ impl Tally {
                 Verdict::Failed | Verdict::Retry { .. } | Verdict::Skipped(_) => &mut counts.causes,
             };
             *causes.entry(cause.to_string()).or_default() += 1;
+        }
+        if judgement.cause == Some(Cause::Status(502)) {
+            let whose = judgement.fault.as_str();
+            *counts.bad_gateways.entry(whose).or_default() += 1;
         }
         if let Ok(answer) = &exchange.result {
             counts.bytes += answer.payload.len() as u64;

@@ -99,6 +99,7 @@ impl Pump {
             outcomes: counts.outcomes,
             causes: counts.causes,
             page_causes: counts.page_causes,
+            bad_gateways: counts.bad_gateways,
             hosts: hosts.into_iter().map(line).collect(),
             host_count,
             standstill: self.standstill(),

@@ -1,9 +1,11 @@
 //! How far is the run? On a terminal a few lines that are redrawn, elsewhere a line now and then.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_core::classify::Fault;
 use neap_core::limiter::State;
 use neap_core::scheduler::{Hold, Wake};
 use neap_runner::{HostLine, Progress, Standstill};
@@ -122,6 +124,7 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
             "done": now.closed, "total": now.known, "rate": rate(&now),
             "eta_s": eta(&now).map(|left| left.as_secs()), "in_flight": now.in_flight,
             "retry_waiting": now.waiting, "failed": now.failed, "causes": now.causes, "page_causes": now.page_causes,
+            "bad_gateways": now.bad_gateways,
             "paused": now.paused,
             "standstill": now.standstill.as_ref().map(standstill_line),
         });
@@ -130,7 +133,6 @@ async fn json(title: String, mut progress: watch::Receiver<Progress>) {
 }
 
 fn counts(now: &Progress) -> String {
-    let bad = now.causes.get("http_502").copied().unwrap_or_default();
     format!(
         "{}/{}  {:.1}/s  in flight {}  waiting {}  pages {}  failed {}  502 {}  {} in",
         grouped(now.closed),
@@ -140,9 +142,24 @@ fn counts(now: &Progress) -> String {
         grouped(now.waiting),
         grouped(now.pages),
         grouped(now.failed),
-        grouped(bad),
+        bad_gateways(&now.bad_gateways),
         bytes(now.bytes),
     )
+}
+
+/// How many answers were 502, and whose fault they were if not all were the host's: `611 (410 proxy, 13 unknown)`.
+fn bad_gateways(by_fault: &BTreeMap<&'static str, u64>) -> String {
+    let all = grouped(by_fault.values().sum());
+    let host = Fault::Host.as_str();
+    let others = by_fault.iter().filter(|(fault, _)| **fault != host);
+    let others: Vec<String> = others
+        .map(|(fault, count)| format!("{} {fault}", grouped(*count)))
+        .collect();
+    if others.is_empty() {
+        all
+    } else {
+        format!("{all} ({})", others.join(", "))
+    }
 }
 
 fn host_line(host: &HostLine) -> String {
@@ -210,6 +227,20 @@ mod tests {
     use neap_core::HostId;
 
     use super::*;
+
+    #[test]
+    fn bad_gateways_are_split_where_not_all_are_the_hosts() {
+        for (counts, expected) in [
+            (vec![], "0"),
+            (vec![("host", 188)], "188"),
+            (
+                vec![("host", 188), ("proxy", 1410), ("unknown", 13)],
+                "1,611 (1,410 proxy, 13 unknown)",
+            ),
+        ] {
+            assert_eq!(bad_gateways(&counts.into_iter().collect()), expected);
+        }
+    }
 
     #[test]
     fn a_standstill_says_what_is_waited_for() {
