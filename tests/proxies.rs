@@ -184,6 +184,12 @@ fn a_wrong_password_stops_the_run_at_once_and_says_so() {
         said.err
     );
     assert!(said.err.contains("neap resume"), "{}", said.err);
+    let errors = place.neap(&["errors"]).expect(0);
+    assert!(
+        errors.err.contains(" is stopped, its proxies refuse"),
+        "{}",
+        errors.err
+    );
     assert!(
         proxy.passed().len() <= 64,
         "{} requests",

@@ -21,7 +21,7 @@ pub struct ProxySummary {
     pub name: EgressName,
     /// Attempts that went through it.
     pub attempts: u64,
-    /// Of these, attempts in which it did its part, whatever the host answered.
+    /// Of these, attempts to which the host answered, whatever it said.
     pub ok: u64,
     /// Of these, attempts that failed by its fault or for our credentials for it.
     pub failures: u64,

@@ -1,9 +1,10 @@
 //! `neap errors`: what failed, whose fault was it, what did it cost, and what is to be done?
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use neap_core::UnixMs;
-use neap_store::{BlameBy, Blamed, Faults, rfc3339};
+use neap_store::{BlameBy, Blamed, Faults, ProxyColumn, ProxySummary, Reader, rfc3339};
 
 use super::hosts::now;
 use super::place::of_job;
@@ -11,6 +12,7 @@ use super::tables::print_rows;
 use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::print::escape::for_terminal;
 use crate::print::{Format, Value, until_closed};
 use crate::screen::grouped;
 use crate::tell::{self, Now};
@@ -45,6 +47,12 @@ pub(crate) async fn errors(
         };
         say!("no attempt {whose}has failed; an answer such as 404 is no failure");
     }
+    for pool in stopped_pools(&reader, job.as_deref()).await? {
+        say!(
+            "the pool {} is stopped, its proxies refuse our user or password: `neap proxies` shows which",
+            for_terminal(&pool)
+        );
+    }
     let shape = match format {
         Format::Table => Shape::Screen,
         Format::Markdown => Shape::Page,
@@ -56,6 +64,20 @@ pub(crate) async fn errors(
         print_advice(&groups, by)?;
     }
     Ok(exit::DONE)
+}
+
+/// The pools that wrong credentials stopped, a `JOB/POOL` each: what a proxy answers to a request for a robots
+/// file is no attempt, so there may be no other sign of it.
+async fn stopped_pools(reader: &Reader, job: Option<&str>) -> Result<BTreeSet<String>, Failure> {
+    let proxies = reader.proxies(job, ProxyColumn::Pool).await?;
+    let is_stopped = |proxy: &&ProxySummary| {
+        let stands = proxy.stands.as_ref();
+        stands.is_some_and(|(stands, ..)| stands.is_listed && stands.is_stopped)
+    };
+    let stopped = proxies.iter().filter(is_stopped);
+    Ok(stopped
+        .map(|proxy| format!("{}/{}", proxy.job, proxy.name.pool))
+        .collect())
 }
 
 /// For whom rows are: a screen has no room for a column of advice, which stands below the table.

@@ -124,7 +124,9 @@ pub(super) fn unknown(section: &str, key: &str) -> Complaint {
 /// The likeliest reason first: the right key in the wrong place, then a slip of the fingers here, then
 /// one elsewhere, then everything that would be right.
 fn advice(section: &str, key: &str) -> String {
-    if section == "proxy" && POOL_KEYS.contains(&key) {
+    if section == "proxy"
+        && let Some(key) = nearest(key, POOL_KEYS).filter(|near| *near == key || *near == "urls")
+    {
         return format!("`{key}` belongs to a pool, which begins with [[proxy.pool]]");
     }
     if let Some(known) = KEYS.into_iter().find(|known| split(known).1 == key) {
@@ -205,6 +207,11 @@ mod tests {
             (
                 "proxy",
                 "urls",
+                "`urls` belongs to a pool, which begins with [[proxy.pool]]",
+            ),
+            (
+                "proxy",
+                "url",
                 "`urls` belongs to a pool, which begins with [[proxy.pool]]",
             ),
             ("proxy", "pools", "did you mean `pool`?"),
