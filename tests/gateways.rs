@@ -2,19 +2,13 @@
 //!
 //! Where the program is not installed its tests say so and check nothing.
 
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use neap_testkit::{Site, Tree};
 use serde_json::Value;
 
+use crate::support::gateway::{Gateway, haproxy, nginx};
 use crate::support::{Place, site_job, with_status};
-
-/// Longest wait for a gateway that starts within a moment unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many requests the hosts behind the gateways serve at once.
 const SLOTS: usize = 4;
@@ -22,119 +16,6 @@ const SLOTS: usize = 4;
 /// Pages of the hosts behind the gateways. Each takes a tenth of a second or more: where a gateway counts
 /// in milliseconds, less would measure how busy the machine is.
 const PAGES: usize = 200;
-
-/// A gateway that runs, until this is dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Gateway {
-    /// Starts a program in the foreground and waits until it listens; `None`, and a line that says
-    /// so, if it is not installed.
-    #[track_caller]
-    fn start(place: &Place, program: &str, arguments: &[&str], port: u16) -> Option<Gateway> {
-        let Some(path) = installed(program) else {
-            eprintln!("NOT RUN: {program} is not installed");
-            return None;
-        };
-        let said = File::create(place.path("gateway.err")).unwrap();
-        let child = Command::new(path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(said.try_clone().unwrap())
-            .stderr(said)
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut gateway = Gateway { child, address };
-        let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            let ended = gateway.child.try_wait().unwrap();
-            assert!(
-                ended.is_none() && started.elapsed() < PATIENCE,
-                "{program} does not listen ({ended:?}): {}",
-                std::fs::read_to_string(place.path("gateway.err")).unwrap()
-            );
-            std::thread::yield_now();
-        }
-        Some(gateway)
-    }
-
-    fn base_url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way nothing of it is left.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Where a program is, if it is: servers are often where only root's search path leads.
-fn installed(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_file())
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// nginx in one process, without a master whose death its workers would survive.
-#[track_caller]
-fn nginx(place: &Place, server: &str, location: &str) -> Option<Gateway> {
-    let port = free_port();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|what| format!("  {what}_temp_path {what};\n"))
-        .concat();
-    let config = place.write(
-        "nginx.conf",
-        &format!(
-            "master_process off;\npid nginx.pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
-             {temporary}  access_log off;\n  upstream behind {{ server {server}; }}\n  \
-             server {{\n    listen 127.0.0.1:{port};\n    \
-             location / {{ proxy_pass http://behind; {location} }}\n  }}\n}}\n"
-        ),
-    );
-    let prefix = format!("{}/", place.path("").display());
-    let config = config.to_str().unwrap();
-    let arguments = [
-        "-g",
-        "daemon off;",
-        "-e",
-        "stderr",
-        "-p",
-        &prefix,
-        "-c",
-        config,
-    ];
-    Gateway::start(place, "nginx", &arguments, port)
-}
-
-#[track_caller]
-fn haproxy(place: &Place, server: &str, backend: &str) -> Option<Gateway> {
-    let port = free_port();
-    let config = place.write(
-        "haproxy.cfg",
-        &format!(
-            "global\n  maxconn 512\ndefaults\n  mode http\n  timeout connect 5s\n  \
-             timeout client 30s\n  timeout server 30s\n\
-             frontend front\n  bind 127.0.0.1:{port}\n  default_backend behind\n\
-             backend behind\n  {backend}\n  server one {server}\n"
-        ),
-    );
-    let arguments = ["-db", "-f", config.to_str().unwrap()];
-    Gateway::start(place, "haproxy", &arguments, port)
-}
 
 /// What stands behind a gateway.
 fn behind(latency_ms: u64) -> neap_testkit::Builder {
@@ -217,7 +98,7 @@ fn crawl(place: &Place, gateway: &Gateway, status: u16) -> Crawled {
 fn nginx_that_opens_only_a_few_connections_answers_502_to_few() {
     let (place, site) = (Place::new(), behind(100).start());
     let server = format!("{} max_conns={SLOTS}", site.address());
-    let Some(gateway) = nginx(&place, &server, "") else {
+    let Some(gateway) = nginx(&server, "") else {
         return;
     };
     // Sixteen runs on a busy machine: 6 and 7.
@@ -234,7 +115,7 @@ fn haproxy_with_a_short_queue_answers_503_to_few() {
         let (place, site) = (Place::new(), behind(100).start());
         let server = format!("{} maxconn {SLOTS}", site.address());
         // Half a service time: a longer queue is one that hides that there are more requests than slots.
-        let Some(gateway) = haproxy(&place, &server, "timeout queue 50ms") else {
+        let Some(gateway) = haproxy(&server, "timeout queue 50ms") else {
             return;
         };
         crawls.push(crawl(&place, &gateway, 503));
@@ -249,7 +130,7 @@ fn nginx_that_gives_up_on_a_slow_host_answers_504_and_the_limit_comes_down() {
     // Twice the service time: with eight in flight the last one waits for too long.
     let (place, site) = (Place::new(), behind(200).workers(SLOTS).start());
     let server = site.address().to_string();
-    let Some(gateway) = nginx(&place, &server, "proxy_read_timeout 400ms;") else {
+    let Some(gateway) = nginx(&server, "proxy_read_timeout 400ms;") else {
         return;
     };
     // Fourteen runs on a busy machine: 20 to 64, the limit was 6.2 to 7.6. The host still works on what nginx

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use neap_testkit::{ForwardProxy, Manner, Reply, Site};
 
-use crate::support::{Place, Said};
+use crate::support::{Place, is_left_out, list_job};
 
 /// Where the names of all sites lead.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -31,27 +31,12 @@ fn proxy() -> ForwardProxy {
 
 /// A job of a list through one pool, with these proxies.
 fn job(place: &Place, list: &str, proxies: &[&ForwardProxy], more: &str) {
-    place.write("urls.txt", list);
-    let lines: Vec<String> = proxies.iter().map(|proxy| proxy.url()).collect();
-    place.write("proxies.txt", &lines.join("\n"));
-    place.write(
-        "job.toml",
-        &format!(
-            "neap = 1\nname = \"job\"\n[input]\nfiles = [\"urls.txt\"]\n[robots]\nmode = \"off\"\n\
-             [store]\nbodies = \"none\"\n{more}\n[[proxy.pool]]\nname = \"pool\"\nfile = \"proxies.txt\"\n"
-        ),
-    );
+    let proxies: Vec<String> = proxies.iter().map(|proxy| proxy.url()).collect();
+    list_job(place, list, &proxies, more);
 }
 
 fn requests(proxies: &[ForwardProxy]) -> usize {
     proxies.iter().map(|proxy| proxy.passed().len()).sum()
-}
-
-/// How a proxy stands in the end, by the summary.
-fn is_left_out(said: &Said, proxy: &ForwardProxy) -> bool {
-    let name = proxy.address().to_string();
-    let mut lines = said.err.lines();
-    lines.any(|line| line.contains("left out") && line.contains(&name))
 }
 
 #[test]
@@ -75,11 +60,11 @@ fn a_quarter_of_bad_proxies_costs_no_page_and_slows_no_host() {
     );
     let bad = proxies[..5]
         .iter()
-        .filter(|proxy| is_left_out(&said, proxy));
+        .filter(|proxy| is_left_out(&said, proxy.address()));
     assert_eq!(bad.count(), 5, "{}", said.err);
     let good = proxies[5..]
         .iter()
-        .filter(|proxy| is_left_out(&said, proxy));
+        .filter(|proxy| is_left_out(&said, proxy.address()));
     assert_eq!(good.count(), 0, "{}", said.err);
     let lowered = place.query(
         "SELECT h.name, c.reason, c.limit_before, c.limit_after FROM limit_changes c
@@ -112,8 +97,16 @@ fn of_two_proxies_the_bad_one_is_left_alone() {
         job(&place, &urls(&site, 6, 60), &[&good, &bad], "");
         let said = place.neap(&["run", "job.toml"]).expect(0);
         assert_eq!(place.results().len(), 360, "{manner:?}: {}", said.err);
-        assert!(is_left_out(&said, &bad), "{manner:?}: {}", said.err);
-        assert!(!is_left_out(&said, &good), "{manner:?}: {}", said.err);
+        assert!(
+            is_left_out(&said, bad.address()),
+            "{manner:?}: {}",
+            said.err
+        );
+        assert!(
+            !is_left_out(&said, good.address()),
+            "{manner:?}: {}",
+            said.err
+        );
         let lowered = place.query(
             "SELECT h.name, c.reason, c.limit_before, c.limit_after FROM limit_changes c
              JOIN hosts h USING (host_id) WHERE c.limit_after < c.limit_before AND c.reason <> 'answers took longer'",
@@ -152,7 +145,7 @@ fn a_failing_host_is_blamed_and_no_proxy_is() {
     let said = place.neap(&["run", "job.toml"]).expect(0);
     assert_eq!(place.results().len(), 200, "{}", said.err);
     for proxy in &proxies {
-        assert!(!is_left_out(&said, proxy), "{}", said.err);
+        assert!(!is_left_out(&said, proxy.address()), "{}", said.err);
     }
     let faults = place.query(
         "SELECT a.fault, count(*) AS n FROM attempts a JOIN hosts h USING (host_id)

@@ -1,7 +1,10 @@
 //! What does every system test need? The executable in a directory of its own, and its answers.
 
+pub(crate) mod gateway;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -226,6 +229,26 @@ pub(crate) fn site_job(url: &str, more: &str) -> String {
     format!(
         "neap = 1\nname = \"site\"\n[input]\nurls = [\"{url}\"]\n[crawl]\nscope = \"host\"\n{more}\n"
     )
+}
+
+/// Writes `job.toml`: a list of URLs through one pool, with these proxies.
+pub(crate) fn list_job(place: &Place, list: &str, proxies: &[String], more: &str) {
+    place.write("urls.txt", list);
+    place.write("proxies.txt", &proxies.join("\n"));
+    place.write(
+        "job.toml",
+        &format!(
+            "neap = 1\nname = \"job\"\n[input]\nfiles = [\"urls.txt\"]\n[robots]\nmode = \"off\"\n\
+             [store]\nbodies = \"none\"\n{more}\n[[proxy.pool]]\nname = \"pool\"\nfile = \"proxies.txt\"\n"
+        ),
+    );
+}
+
+/// Whether a proxy is left out in the end, by the summary.
+pub(crate) fn is_left_out(said: &Said, proxy: SocketAddr) -> bool {
+    let name = proxy.to_string();
+    let mut lines = said.err.lines();
+    lines.any(|line| line.contains("left out") && line.contains(&name))
 }
 
 /// The top of the source tree.
