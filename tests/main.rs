@@ -23,6 +23,7 @@ mod pools;
 mod proxies;
 mod segments;
 mod sitemaps;
+mod squid;
 mod stop;
 mod stores;
 mod support;

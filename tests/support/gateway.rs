@@ -1,9 +1,10 @@
-//! How does a test get a real nginx or haproxy? In the foreground, on a free port of loopback.
+//! How does a test get a real nginx, haproxy or squid? In the foreground, on a free port of loopback.
 //!
 //! Where the program is not installed there is none, and a line says so.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -57,22 +58,31 @@ impl Gateway {
         Some(gateway)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What is in one of its files.
     #[track_caller]
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         fs::read_to_string(self.place.path(name)).unwrap()
+    }
+
+    /// Kills it at once: SIGKILL. Its port is closed when this returns.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself; either way nothing of it is left.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended by itself; either way nothing of it is left.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -138,4 +148,58 @@ pub(crate) fn haproxy(server: &str, backend: &str) -> Option<Gateway> {
     );
     let arguments = ["-db", "-f", config.to_str().unwrap()];
     Gateway::start(place, "haproxy", &arguments, port)
+}
+
+/// Says OK to one user and password, as squid asks: a line each.
+const LOGIN_HELPER: &str = r#"while read -r user password; do
+  if [ "$user $password" = "ann right" ]; then echo OK; else echo ERR; fi
+done
+"#;
+
+/// Lets in the user `ann` with the password `right` only.
+pub(crate) const LOGIN: &str = "\
+auth_param basic program /bin/sh login.sh
+auth_param basic children 1 startup=1
+acl known proxy_auth REQUIRED
+http_access allow known
+";
+
+/// Lets in everybody.
+pub(crate) const OPEN: &str = "http_access allow all\n";
+
+/// squid as a forward proxy that keeps nothing: one process, no cache, no disk. `access` is who may use it,
+/// [`OPEN`] or [`LOGIN`]; `names` are those of hosts on 127.0.0.1, others it does not find. Each request
+/// that it answered is a line of its file `access.log`.
+#[track_caller]
+pub(crate) fn squid(access: &str, names: &[String]) -> Option<Gateway> {
+    let (place, port) = (Place::new(), free_port());
+    // It gives up the rights of root, and then needs a place where everybody may write.
+    fs::set_permissions(place.path(""), Permissions::from_mode(0o777)).unwrap();
+    let hosts: String = names
+        .iter()
+        .map(|name| format!("127.0.0.1 {name}\n"))
+        .collect();
+    let hosts = place.write("hosts", &hosts);
+    let helper = place.write("login.sh", LOGIN_HELPER);
+    let access = access.replace("login.sh", helper.to_str().unwrap());
+    let (cache_log, log) = (place.path("cache.log"), place.path("access.log"));
+    // Without a limit of its own it reserves memory for each descriptor that the system grants.
+    let config = place.write(
+        "squid.conf",
+        &format!(
+            "http_port 127.0.0.1:{port}\nvisible_hostname squid.example\nhosts_file {}\n\
+             dns_nameservers 127.0.0.1\npid_filename none\ncoredump_dir none\npinger_enable off\n\
+             cache deny all\ncache_mem 0\nmax_filedescriptors 1024\nshutdown_lifetime 0 seconds\n\
+             buffered_logs off\ncache_log {}\naccess_log stdio:{}\n{access}http_access deny all\n",
+            hosts.display(),
+            cache_log.display(),
+            log.display(),
+        ),
+    );
+    Gateway::start(
+        place,
+        "squid",
+        &["-N", "-f", config.to_str().unwrap()],
+        port,
+    )
 }
