@@ -184,5 +184,9 @@ pub enum Manner {
 
 /// Bytes as text, each one as the character of its number.
 pub fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
+    match std::str::from_utf8(bytes) {
+        // Most of what is looked at: one copy and not a character at a time.
+        Ok(text) if text.is_ascii() => text.to_owned(),
+        Ok(_) | Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::causes::CAUSES;
 use super::challenges::CHALLENGES;
@@ -44,7 +44,9 @@ static PHRASES: LazyLock<Phrases> = LazyLock::new(|| {
     for (phrase, number) in &numbers {
         texts[*number] = phrase;
     }
+    // Every page is looked through: the larger and faster kind, made once.
     let automaton = AhoCorasickBuilder::new()
+        .kind(Some(AhoCorasickKind::DFA))
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
         .build(texts)
