@@ -35,11 +35,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 6,
-        sql: include_str!("../../../migrations/sqlite/0006_gateways.sql"),
-    },
-    Migration {
-        version: 7,
-        sql: include_str!("../../../migrations/sqlite/0007_links.sql"),
+        sql: include_str!("../../../migrations/sqlite/0006_links.sql"),
     },
 ];
 
