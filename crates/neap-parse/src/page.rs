@@ -66,12 +66,12 @@ pub fn page(
         Wanted::NoLinks => {
             let html = &html[..html.len().min(BEGINNING_BYTES)];
             let rest = || read(html, charset, page_url, product_token, wanted);
-            // Nearly all pages have said everything by the end of their first heading.
-            let Some(end) = end_of_heading(html) else {
+            // Nearly all pages have said everything by the end of their first heading, or have none.
+            let Some(Beginning { end, has_heading }) = beginning(html) else {
                 return rest();
             };
             let page = read(&html[..end], charset, page_url, product_token, wanted);
-            match page.title.is_some() && page.h1.is_some() {
+            match page.title.is_some() && page.h1.is_some() == has_heading {
                 true => page,
                 false => rest(),
             }
@@ -79,11 +79,20 @@ pub fn page(
     }
 }
 
-/// Where the first heading ends, or something that looks like it; only behind a head that has ended, since
-/// some pages say in their bodies what belongs into their heads.
-fn end_of_heading(html: &[u8]) -> Option<usize> {
+/// How much of a page says what it says of itself.
+struct Beginning {
+    end: usize,
+    /// Whether there is a heading at its end, or something that looks like one.
+    has_heading: bool,
+}
+
+/// The page up to the end of its first heading; up to its body if no heading begins anywhere. Only of a page whose
+/// head ends, since some say in their bodies what belongs into their heads.
+fn beginning(html: &[u8]) -> Option<Beginning> {
     const HEAD_ENDS: [&[u8]; 4] = [b"</head>", b"<body", b"</HEAD>", b"<BODY"];
+    const BEGINS: [&[u8]; 2] = [b"<h1", b"<H1"];
     const ENDS: [&[u8]; 2] = [b"</h1>", b"</H1>"];
+    const METAS: [&[u8]; 2] = [b"<meta", b"<META"];
     let first = |html: &[u8], marks: &[&[u8]]| {
         let found = marks
             .iter()
@@ -91,8 +100,18 @@ fn end_of_heading(html: &[u8]) -> Option<usize> {
         found.min()
     };
     let head = first(html, &HEAD_ENDS)?;
+    if first(html, &BEGINS).is_none() {
+        let is_all = first(&html[head..], &METAS).is_none();
+        return is_all.then_some(Beginning {
+            end: head,
+            has_heading: false,
+        });
+    }
     let end = first(&html[head..], &ENDS)?;
-    Some(head + end + ENDS[0].len())
+    Some(Beginning {
+        end: head + end + ENDS[0].len(),
+        has_heading: true,
+    })
 }
 
 fn read(

@@ -108,6 +108,9 @@ fn a_page_says_the_same_of_itself_with_and_without_its_links() {
         "<script>'<body><h1>no</h1>'</script><title>t</title><h1></h1><h1>h</h1>",
         "<h1>h</h1><title>t</title>",
         "<title>t</title>",
+        "<title>t</title></head><body><p>no heading",
+        "<html lang=de><title>t</title></head><body><meta name=robots content=noindex><p>no heading",
+        "</head><body><title>late</title><p>no heading",
     ] {
         let url = Url::parse("https://a.example/").unwrap();
         let of = |wanted| page(html.as_bytes(), None, &url, "neap", wanted);
