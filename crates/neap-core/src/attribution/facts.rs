@@ -2,6 +2,7 @@
 //!
 //! Questions with a yes or a no, each answered from one thing that was seen. Nothing here decides.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use super::evidence::{Evidence, Fields, Manner, Reply};
@@ -41,8 +42,8 @@ pub(super) struct Facts<'a> {
     pub(super) page_of: Option<&'static Product>,
     /// Whom `Server` names.
     pub(super) named: Option<&'static Product>,
-    title: String,
-    heading: String,
+    /// The page's title and first heading in lower case, once somebody asks: most answers are no errors.
+    titles: OnceCell<[String; 2]>,
     fields: &'a Fields,
 }
 
@@ -59,16 +60,16 @@ impl<'a> Facts<'a> {
         let is_known = |product: &&Product| Some(product.name) != without;
         let has_page =
             |product: &&Product| product.pages.iter().any(|phrases| page.has_all(phrases));
-        let page_of = PRODUCTS.iter().filter(is_known).find(has_page);
+        let is_error = reply.status.is_none_or(|status| status >= 400);
+        let page_of = is_error.then(|| PRODUCTS.iter().filter(is_known).find(has_page));
         let named = fields.get("server").and_then(named).filter(is_known);
         Facts {
             provider: providers::says(reply),
             status_origin: proxy_status::origin(reply),
             seen: page.or(told),
-            page_of: page_of.filter(|_| reply.status.is_none_or(|status| status >= 400)),
+            page_of: page_of.flatten(),
             named,
-            title: between(&reply.body, "<title", "</title>"),
-            heading: between(&reply.body, "<h1", "</h1>"),
+            titles: OnceCell::new(),
             evidence,
             fields,
             reply,
@@ -223,14 +224,22 @@ impl<'a> Facts<'a> {
     /// Whether the body is a tiny page that says the status, or its reason, in title or heading and little else: what
     /// products show when nobody has designed an error page.
     pub(super) fn is_default_page(&self) -> bool {
-        let says = |text: &str| self.says_status(text);
-        self.is_html() && self.is_tiny() && (says(&self.title) || says(&self.heading))
+        let says = |text: &String| self.says_status(text);
+        self.is_html() && self.is_tiny() && self.titles().iter().any(says)
     }
 
     /// Whether the body is such a page and gives the number of the status too, which frameworks rarely do.
     pub(super) fn says_number(&self) -> bool {
         let number = self.status().to_string();
-        self.title.contains(&number) || self.heading.contains(&number)
+        self.titles().iter().any(|text| text.contains(&number))
+    }
+
+    fn titles(&self) -> &[String; 2] {
+        self.titles.get_or_init(|| {
+            let body = self.reply.body.to_ascii_lowercase();
+            [("<title", "</title>"), ("<h1", "</h1>")]
+                .map(|(open, close)| between(&body, open, close))
+        })
     }
 
     fn says_status(&self, text: &str) -> bool {
@@ -342,9 +351,8 @@ fn refusal(evidence: &Evidence) -> Option<&Reply> {
     is_other.then_some(reply)
 }
 
-/// The text of the first such element, in lower case and without what is marked up within it.
+/// The text of the first such element of a page in lower case, without what is marked up within it.
 fn between(body: &str, open: &str, close: &str) -> String {
-    let body = body.to_ascii_lowercase();
     let found = body.find(open).and_then(|start| {
         let rest = &body[start..];
         let inner = &rest[rest.find('>')? + 1..];
