@@ -201,13 +201,13 @@ fn blamed(row: &SqliteRow) -> Blamed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Store};
+    use crate::{Access, SqliteStore};
 
     #[tokio::test]
     async fn only_what_failed_is_looked_through() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut connection = store.connect().await.unwrap();
         for by in BlameBy::ALL {
             let plan = format!("EXPLAIN QUERY PLAN {}", grouped(by));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::task::JoinHandle;
 
-use crate::{Store, StoreError};
+use crate::{SqliteStore, StoreError};
 
 /// Bytes of a page of the log; the page size of every store.
 pub(crate) const PAGE_BYTES: u64 = 4096;
@@ -60,7 +60,7 @@ pub(crate) struct Progress {
 impl Checkpointer {
     /// `most_commands` is what a batch can hold.
     pub(crate) async fn new(
-        store: &Store,
+        store: &SqliteStore,
         limit_bytes: u64,
         most_commands: usize,
         empty_every: Duration,
@@ -281,7 +281,9 @@ mod tests {
     async fn a_checkpoint_that_panics_ends_the_run() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, crate::Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, crate::Access::Create)
+            .await
+            .unwrap();
         for stops in [true, false] {
             let made = Checkpointer::new(&store, 1 << 20, 1, Duration::from_secs(60)).await;
             let mut checkpointer = made.unwrap();

@@ -12,7 +12,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::open::beside;
 use crate::submit::InputFile;
 use crate::values::Shape;
-use crate::{Store, StoreError};
+use crate::{SqliteStore, StoreError};
 
 /// Rows that are cleared away in one transaction.
 const SLICE: i64 = 4096;
@@ -23,7 +23,7 @@ pub(crate) struct Submitting {
     _file: File,
 }
 
-impl Store {
+impl SqliteStore {
     /// Says that this process submits, after it has cleared away what others left.
     pub(crate) async fn start_submitting(&self) -> Result<Submitting, StoreError> {
         self.clear_drafts().await?;

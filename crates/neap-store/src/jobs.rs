@@ -8,7 +8,7 @@ use neap_core::{Host, JobId, UnixMs};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteExecutor};
 
-use crate::{Store, StoreError};
+use crate::{SqliteStore, StoreError};
 
 /// One round of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +100,7 @@ impl Counts {
     }
 }
 
-impl Store {
+impl SqliteStore {
     /// The newest round of a job.
     ///
     /// # Errors

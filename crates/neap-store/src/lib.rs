@@ -1,6 +1,6 @@
 //! Remembers: jobs, requests, attempts and pages in SQLite, bodies in WARC segments; the only SQL.
 //!
-//! A [`Store`] is opened, submitted to and locked; a [`Writer`] takes [`Command`]s of the one run that
+//! A [`SqliteStore`] is opened, submitted to and locked; a [`Writer`] takes [`Command`]s of the one run that
 //! holds the lock and answers with [`Event`]s once they are durable; any number of [`Reader`]s look on.
 //! Everything that is written is written in batches, so that another database can take SQLite's place.
 
@@ -51,7 +51,7 @@ pub use hosts::{
 pub use jobs::{Counts, JobRow, JobState};
 pub use lock::RunLock;
 pub use migrate::KNOWN_VERSION as STORE_VERSION;
-pub use open::{Access, OLDEST_SQLITE, Store};
+pub use open::{Access, OLDEST_SQLITE, SqliteStore};
 pub use outside::Chosen;
 pub use proxies::{ProxyCause, ProxyColumn, ProxyStands, ProxySummary};
 pub use query::{Rows, Value};

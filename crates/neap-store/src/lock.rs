@@ -11,7 +11,7 @@ use neap_core::UnixMs;
 use sqlx::Connection;
 
 use crate::open::beside;
-use crate::{Store, StoreError, rfc3339};
+use crate::{SqliteStore, StoreError, rfc3339};
 
 /// The right to run on a store; held until it is dropped or the process ends.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct RunLock {
     file: File,
 }
 
-impl Store {
+impl SqliteStore {
     /// Takes the lock for a run that starts at `now`.
     ///
     /// # Errors

@@ -41,29 +41,29 @@ pub enum Access {
 
 /// A store that can be written.
 #[derive(Clone)]
-pub struct Store {
+pub struct SqliteStore {
     path: PathBuf,
     pub(crate) fingerprinter: Fingerprinter,
     /// Whether there was nothing before it was opened.
     is_new: bool,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The key stays out of logs.
-        f.debug_struct("Store")
+        f.debug_struct("SqliteStore")
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
 }
 
-impl Store {
+impl SqliteStore {
     /// Opens the store at `path`, migrating it if an earlier neap wrote it.
     ///
     /// # Errors
     /// The variant says why it cannot be opened; unless it is about the file system, the file is as it
     /// was before.
-    pub async fn open(path: &Path, access: Access) -> Result<Store, StoreError> {
+    pub async fn open(path: &Path, access: Access) -> Result<SqliteStore, StoreError> {
         check_sqlite().await?;
         let is_new = !path.exists();
         match (inspect(path), access) {
@@ -89,7 +89,7 @@ impl Store {
         }
         let fingerprinter = read_key(&mut connection, path).await?;
         connection.close().await.map_err(StoreError::sql(path))?;
-        Ok(Store {
+        Ok(SqliteStore {
             path: path.to_owned(),
             fingerprinter,
             is_new,
@@ -139,7 +139,7 @@ impl Store {
     /// this program wrote it.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// As [`SqliteStore::open`].
     pub async fn version_at(path: &Path) -> Result<i64, StoreError> {
         inspect(path)?;
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
@@ -388,12 +388,12 @@ mod tests {
         connection.close().await.unwrap();
 
         let lock = take(&path).await.unwrap();
-        let held = Store::open(&path, Access::Existing).await;
+        let held = SqliteStore::open(&path, Access::Existing).await;
         assert!(matches!(held, Err(StoreError::Held { .. })), "{held:?}");
-        assert_eq!(Store::version_at(&path).await.unwrap(), 1);
+        assert_eq!(SqliteStore::version_at(&path).await.unwrap(), 1);
         drop(lock);
-        Store::open(&path, Access::Existing).await.unwrap();
-        assert_eq!(Store::version_at(&path).await.unwrap(), KNOWN_VERSION);
+        SqliteStore::open(&path, Access::Existing).await.unwrap();
+        assert_eq!(SqliteStore::version_at(&path).await.unwrap(), KNOWN_VERSION);
         let mut connection = connect_new(&path).await;
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM pages WHERE payload_sha1 IS NULL")
             .fetch_one(&mut connection)
@@ -426,7 +426,7 @@ mod tests {
         .await
         .unwrap();
         connection.close().await.unwrap();
-        Store::open(&path, Access::Existing).await.unwrap();
+        SqliteStore::open(&path, Access::Existing).await.unwrap();
         let reader = crate::Reader::open(&path).await.unwrap();
         let check = reader.check(true).await.unwrap();
         assert_eq!(check.findings, []);

@@ -8,7 +8,7 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 
 use crate::segments::{BODIES_OF_COPY, Owner, directory_of, segment_files};
-use crate::{Store, StoreError};
+use crate::{SqliteStore, StoreError};
 
 /// What a run finds beside its store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Beside {
     pub(crate) last_epoch: i64,
 }
 
-impl Store {
+impl SqliteStore {
     /// Makes sure that the segment files are the store's own. A copy that runs where it has none becomes a
     /// store of its own; one that lies where its original lay takes its place.
     pub(crate) async fn look_beside(

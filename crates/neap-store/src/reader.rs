@@ -33,7 +33,7 @@ impl Reader {
     /// Opens a store for reading.
     ///
     /// # Errors
-    /// As [`crate::Store::open`], and [`StoreError::Older`] for a store that must be migrated first.
+    /// As [`crate::SqliteStore::open`], and [`StoreError::Older`] for a store that must be migrated first.
     pub async fn open(path: &Path) -> Result<Reader, StoreError> {
         inspect(path)?;
         let (pool, found) = match connect(path, false).await {

@@ -14,7 +14,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use crate::checkpoint::settle;
 use crate::lock::node;
 use crate::segments::{SegmentFile, directory_of, segment_files};
-use crate::{RunLock, Store, StoreError};
+use crate::{RunLock, SqliteStore, StoreError};
 
 /// Losses of a request that was in flight alone, after which it is given up. Alone, because a process that
 /// dies with 64 requests in flight has one culprit at most; three, because machines lose power too.
@@ -44,7 +44,7 @@ pub struct Recovered {
     pub removed_segments: u64,
 }
 
-impl Store {
+impl SqliteStore {
     /// Begins a run, and takes over from runs that died.
     ///
     /// # Errors
@@ -286,7 +286,7 @@ mod tests {
     async fn what_was_in_flight_is_found_without_reading_all_requests() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut connection = store.connect().await.unwrap();
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {LOST}")));
         let plan = plan.fetch_all(&mut connection).await.unwrap();

@@ -17,7 +17,7 @@ use crate::discover::{Found, HostNumbers, adopt, insert};
 use crate::drafts::Submitting;
 use crate::outside::Outside;
 use crate::values::Shape;
-use crate::{Store, StoreError, now};
+use crate::{SqliteStore, StoreError, now};
 
 /// Rows of one transaction beside a run, at most: some 50 ms, for which it waits.
 const ROWS_BESIDE_A_RUN: usize = 4096;
@@ -84,7 +84,7 @@ pub struct Submitted {
 /// A job that takes in its input: a new one, or one that is there.
 pub struct Intake {
     outside: Outside,
-    store: Store,
+    store: SqliteStore,
     job_id: JobId,
     job: Job,
     /// The round, if the job is there; a draft otherwise, with the sign that its process lives.
@@ -110,7 +110,7 @@ impl std::fmt::Debug for Intake {
     }
 }
 
-impl Store {
+impl SqliteStore {
     /// Begins a new round of a job, of which nothing is seen before [`Intake::complete`].
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl Store {
         intake.take_all(submission.urls).await
     }
 
-    /// Adds input URLs to a job, see [`Store::begin_addition`].
+    /// Adds input URLs to a job, see [`SqliteStore::begin_addition`].
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be written or has no such job; calling it again goes on.

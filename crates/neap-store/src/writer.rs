@@ -24,7 +24,7 @@ use crate::fingerprint::RecentLinks;
 use crate::identity::Identity;
 use crate::ownership::store_id;
 use crate::segments::{Originals, Records, SegmentWriter, directory_of, pack};
-use crate::{Run, Store, StoreError, now};
+use crate::{Run, SqliteStore, StoreError, now};
 
 /// Commands that wait at most; who sends more waits as well, so that memory stays bounded.
 const QUEUE: usize = 4096;
@@ -93,7 +93,7 @@ impl Writer {
     /// # Errors
     /// [`StoreError`] if the store cannot be opened once more.
     pub async fn spawn(
-        store: &Store,
+        store: &SqliteStore,
         run: &Run,
         settings: Settings,
     ) -> Result<(WriterHandle, mpsc::UnboundedReceiver<Event>), StoreError> {
@@ -300,7 +300,7 @@ struct Batch {
 }
 
 impl Work {
-    async fn run(mut self, store: Store) {
+    async fn run(mut self, store: SqliteStore) {
         let path = self.ledger.path.clone();
         let events = self.events.clone();
         let ended = match self.write_until_closed(&store).await {
@@ -331,7 +331,7 @@ impl Work {
         std::mem::forget(self.connection);
     }
 
-    async fn write_until_closed(&mut self, store: &Store) -> Result<(), Trouble> {
+    async fn write_until_closed(&mut self, store: &SqliteStore) -> Result<(), Trouble> {
         let most = self.settings.batch_commands;
         let Settings {
             wal_bytes,
@@ -449,7 +449,7 @@ mod tests {
     async fn a_job_that_wants_every_commit_flushed_gets_it_whenever_it_is_opened() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut ids = Vec::new();
         for durability in [Durability::Normal, Durability::Full] {
             let mut job = crate::testing::job("shop");

@@ -16,8 +16,8 @@ use neap_core::scheduler::{Dispatch, JobSettings, Ready, Scheduler, Token};
 use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, JobId, RequestId, Time, UnixMs};
 use neap_store::{
-    Attempt, Command, Event, HostMemory, Lease, Link, Page, Record, Settings, Standing, Store,
-    Writer, WriterHandle,
+    Attempt, Command, Event, HostMemory, Lease, Link, Page, Record, Settings, SqliteStore,
+    Standing, Writer, WriterHandle,
 };
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -53,7 +53,7 @@ pub(super) struct Crawl {
 
 impl Crawl {
     /// Begins a run and waits until it knows where there is work.
-    pub(super) async fn begin(store: &Store, job_id: JobId, job: &Job) -> Result<Crawl> {
+    pub(super) async fn begin(store: &SqliteStore, job_id: JobId, job: &Job) -> Result<Crawl> {
         let lock = store.lock(UnixMs(0)).await.into_diagnostic()?;
         let run = store.begin_run(&lock, UnixMs(0)).await.into_diagnostic()?;
         let spawned = Writer::spawn(store, &run, Settings::default()).await;

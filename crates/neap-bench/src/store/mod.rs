@@ -15,7 +15,7 @@ use clap::Args;
 use miette::{IntoDiagnostic, Result};
 use neap_core::job::{Job, RobotsMode};
 use neap_core::{CanonicalUrl, JobId};
-use neap_store::{Access, PartKind, Reader, Store, Submission};
+use neap_store::{Access, PartKind, Reader, SqliteStore, Submission};
 use serde::Serialize;
 
 use crawl::Crawl;
@@ -94,7 +94,9 @@ async fn measure(options: &Options) -> Result<Vec<Row>> {
     };
     let directory = directory.into_diagnostic()?;
     let path = directory.path().join("neap.db");
-    let store = Store::open(&path, Access::Create).await.into_diagnostic()?;
+    let store = SqliteStore::open(&path, Access::Create)
+        .await
+        .into_diagnostic()?;
     let job = job()?;
     let mut bench = Bench {
         options,
@@ -131,7 +133,7 @@ struct Bench<'a> {
     options: &'a Options,
     job_id: JobId,
     job: Job,
-    store: Store,
+    store: SqliteStore,
     urls: Urls,
     /// URLs in the store.
     held: u64,
@@ -255,7 +257,7 @@ impl Bench<'_> {
 
 /// A run of so many pages: what it took, and how long the write-ahead log became.
 async fn crawled(
-    store: &Store,
+    store: &SqliteStore,
     job_id: JobId,
     job: &Job,
     pages: u64,

@@ -296,13 +296,13 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, Store};
+    use crate::{Access, SqliteStore};
 
     #[tokio::test]
     async fn states_have_their_words_in_sql() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut connection = store.connect().await.unwrap();
         for code in 0..9 {
             let state = [

@@ -290,13 +290,13 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
-    use crate::{Access, Store};
+    use crate::{Access, SqliteStore};
 
     #[tokio::test]
     async fn hosts_are_announced_from_the_index_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut connection = store.connect().await.unwrap();
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {OPEN}")));
         let plan = plan.fetch_all(&mut connection).await.unwrap();

@@ -205,13 +205,13 @@ mod tests {
     use sqlx::{AssertSqlSafe, Row};
 
     use super::*;
-    use crate::{Access, Store};
+    use crate::{Access, SqliteStore};
 
     #[tokio::test]
     async fn a_slice_is_read_in_the_order_of_its_index() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let mut connection = store.connect().await.unwrap();
         for sql in [READY, WAITING] {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));

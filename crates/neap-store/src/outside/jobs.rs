@@ -11,9 +11,9 @@ use super::Outside;
 use crate::commit::rest::FINISH;
 use crate::commit::{Changes, Sweeps, Trouble, counters, sweeps};
 use crate::recover::recover_requests;
-use crate::{Counts, RunLock, Store, StoreError, now};
+use crate::{Counts, RunLock, SqliteStore, StoreError, now};
 
-impl Store {
+impl SqliteStore {
     /// Has nothing more of an unfinished job asked for until it is continued; what is in flight ends as ever.
     /// Whether that was news.
     ///
@@ -35,7 +35,7 @@ impl Store {
         self.mark(sql, job).await
     }
 
-    /// Decides that nothing more of an unfinished job is asked for; [`Store::empty_cancelled`] does the
+    /// Decides that nothing more of an unfinished job is asked for; [`SqliteStore::empty_cancelled`] does the
     /// rest. Whether that was news.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::checkpoint::truncate;
 use crate::identity::Identity;
 use crate::jobs::state_named;
 use crate::lock::is_held;
-use crate::{JobState, Store, StoreError};
+use crate::{JobState, SqliteStore, StoreError};
 
 /// How often it is asked whether the store can be written now.
 const ASK_EVERY: Duration = Duration::from_millis(1);
@@ -43,7 +43,7 @@ pub(crate) struct Outside {
     has_run: bool,
 }
 
-impl Store {
+impl SqliteStore {
     /// Opens a connection for short transactions beside a run.
     pub(crate) async fn outside(&self) -> Result<Outside, StoreError> {
         let identity = Identity::of(self.path());

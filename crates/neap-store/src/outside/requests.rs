@@ -14,7 +14,7 @@ use super::jobs::finish;
 use crate::commit::rest::SKIP;
 use crate::commit::{Changes, State, counters};
 use crate::values::Shape;
-use crate::{Store, StoreError};
+use crate::{SqliteStore, StoreError};
 
 /// Requests that are changed in one transaction: some 50 ms, for which the run waits.
 const SLICE: usize = 4096;
@@ -40,7 +40,7 @@ static SELECT_OPEN: Shape = Shape::new(
      WHERE r.state IN (0, 4) AND r.request_id NOT IN (SELECT request_id FROM in_flight)",
 );
 
-impl Store {
+impl SqliteStore {
     /// Has failed requests of a job asked again from the start, and the job with them. Their attempts stay
     /// and are counted on; their rows in `results` and `failures` are gone until they end anew. How many
     /// it were; `told` hears how many so far.
@@ -57,7 +57,7 @@ impl Store {
         self.retry_in(SLICE, job, requests, told).await
     }
 
-    /// As [`Store::retry_requests`], so many at a time.
+    /// As [`SqliteStore::retry_requests`], so many at a time.
     async fn retry_in(
         &self,
         most: usize,
@@ -94,7 +94,7 @@ impl Store {
         self.skip_in(SLICE, job, requests, told).await
     }
 
-    /// As [`Store::skip_requests`], so many at a time.
+    /// As [`SqliteStore::skip_requests`], so many at a time.
     async fn skip_in(
         &self,
         most: usize,
@@ -211,7 +211,7 @@ mod tests {
     async fn what_takes_several_slices_is_told_and_counted_after_each() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let urls = (0..5).map(|n| format!("http://{n}.example/"));
         let urls = urls.map(|url| CanonicalUrl::parse(&url).unwrap());
         let submission = Submission {

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteConnection};
 
 use crate::segments::directory_of;
-use crate::{Reader, RunLock, Store, StoreError};
+use crate::{Reader, RunLock, SqliteStore, StoreError};
 
 /// Requests of one transaction: some 20 MB of log, and a submission waits for no longer than a second.
 const CHUNK: i64 = 5_000;
@@ -100,7 +100,7 @@ impl Reader {
     }
 }
 
-impl Store {
+impl SqliteStore {
     /// Removes these rounds, or their bodies, and the segment files that nothing refers to. `tell` hears
     /// how many requests are done after each transaction.
     ///
@@ -116,7 +116,7 @@ impl Store {
         self.remove_in(CHUNK, rounds, rule, tell).await
     }
 
-    /// As [`Store::remove`], so many requests at a time.
+    /// As [`SqliteStore::remove`], so many requests at a time.
     async fn remove_in(
         &self,
         chunk: i64,
@@ -391,8 +391,8 @@ mod tests {
     };
 
     /// A store with two rounds of seven done requests each, the second over; each redirects to the next.
-    async fn rounds(path: &std::path::Path) -> Store {
-        let store = Store::open(path, Access::Create).await.unwrap();
+    async fn rounds(path: &std::path::Path) -> SqliteStore {
+        let store = SqliteStore::open(path, Access::Create).await.unwrap();
         for _ in 0..2 {
             let urls = (0..7).map(|n| format!("http://a.example/{n}"));
             let urls = urls.map(|url| CanonicalUrl::parse(&url).unwrap());

@@ -9,7 +9,7 @@ use crate::checkpoint::{Progress, checkpoint};
 use crate::export::{Draft, Replaces};
 use crate::place::refuse_log;
 use crate::segments::{BODIES_OF_COPY, directory_of};
-use crate::{Reader, RunLock, Store, StoreError};
+use crate::{Reader, RunLock, SqliteStore, StoreError};
 
 /// What became of the write-ahead log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Emptied {
     pub left_bytes: u64,
 }
 
-impl Store {
+impl SqliteStore {
     /// Writes the log back into the database and empties it. A run may go on meanwhile; it waits for the
     /// moment that this takes.
     ///

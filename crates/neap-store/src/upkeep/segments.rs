@@ -209,14 +209,14 @@ async fn read_all(batch: Vec<Body>, check: &mut Check) -> Result<(), StoreError>
 mod tests {
     use super::*;
     use crate::testing::job;
-    use crate::{Access, Store, Submission};
+    use crate::{Access, SqliteStore, Submission};
     use neap_core::CanonicalUrl;
 
     #[tokio::test]
     async fn bodies_are_read_a_few_rows_at_a_time_and_none_is_left_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("neap.db");
-        let store = Store::open(&path, Access::Create).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
         let urls = (0..7).map(|n| CanonicalUrl::parse(&format!("http://a.example/{n}")).unwrap());
         let job = &job("shop");
         store.submit(Submission { job, urls }).await.unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use neap_core::job::Durability;
 use neap_core::{HostId, JobId, RequestId, UnixMs};
 use neap_store::{
-    Access, Command, Event, Lease, Position, Ready, Refill, Settings, Store, StoreError,
+    Access, Command, Event, Lease, Position, Ready, Refill, Settings, SqliteStore, StoreError,
     Submission, Writer, WriterHandle,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -47,7 +47,7 @@ pub(crate) async fn crawl(
     durability: Durability,
     mut told: impl FnMut(Ack),
 ) -> Result<(), StoreError> {
-    let store = Store::open(&directory.join("neap.db"), Access::Create).await?;
+    let store = SqliteStore::open(&directory.join("neap.db"), Access::Create).await?;
     told(Ack::Made);
     let job_id = match store.latest_round("shop").await? {
         Some(row) => row.job_id,

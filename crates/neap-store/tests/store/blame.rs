@@ -5,7 +5,7 @@ use neap_core::classify::Outcome;
 use neap_core::{JobId, UnixMs};
 use neap_store::{
     Access, BlameBy, Blamed, Chosen, Command, Culprit, EgressName, Faults, GcRule, Mostly,
-    ProxyCause, ProxyColumn, ProxyStanding, ProxyStands, Reader, Ready, Record, Store,
+    ProxyCause, ProxyColumn, ProxyStanding, ProxyStands, Reader, Ready, Record, SqliteStore,
 };
 
 use crate::support::{Crawl, NOW, crawl, done, failed, query, redirect, retry, submit, url};
@@ -379,7 +379,7 @@ async fn rounds_of_a_job_share_its_proxies_and_the_last_takes_them_along() {
     let proxies = "SELECT job, name, attempts FROM proxies";
     assert_eq!(query(&path, proxies).await, [["shop", "p:1", "2"]]);
     for (keep_rounds, left) in [(1, "1"), (0, "0")] {
-        let store = Store::open(&path, Access::Existing).await.unwrap();
+        let store = SqliteStore::open(&path, Access::Existing).await.unwrap();
         let reader = Reader::open(&path).await.unwrap();
         let rule = GcRule {
             keep_rounds,

@@ -122,7 +122,7 @@ async fn a_damaged_segment_is_named_and_never_a_wrong_body() {
 async fn a_full_segment_is_followed_by_another() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let store = neap_store::Store::open(&path, neap_store::Access::Create)
+    let store = neap_store::SqliteStore::open(&path, neap_store::Access::Create)
         .await
         .unwrap();
     let urls: Vec<_> = (0..5).map(|n| format!("http://a.example/{n}")).collect();

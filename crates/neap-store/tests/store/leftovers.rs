@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use neap_core::JobId;
 use neap_store::segments::directory_of;
-use neap_store::{Access, Command, Event, GcRule, Reader, Recovered, Settings, Store, StoreError};
+use neap_store::{
+    Access, Command, Event, GcRule, Reader, Recovered, Settings, SqliteStore, StoreError,
+};
 
 use crate::support::{Crawl, NOW, crawl, done, exchange, query, submit, url};
 
@@ -66,7 +68,7 @@ async fn no_store_is_made_beside_the_log_of_another() {
         if is_empty {
             std::fs::write(&path, "").unwrap();
         }
-        let error = Store::open(&path, Access::Create).await.unwrap_err();
+        let error = SqliteStore::open(&path, Access::Create).await.unwrap_err();
         assert!(matches!(error, StoreError::Leftover { .. }), "{error:?}");
         assert!(error.to_string().contains("neap.db-wal holds"), "{error}");
         assert!(std::fs::metadata(&path).map_or(0, |found| found.len()) == 0);
@@ -74,12 +76,12 @@ async fn no_store_is_made_beside_the_log_of_another() {
     // Back at its place it has all that was written.
     std::fs::rename(kept, &path).unwrap();
     drop(crawl.lock.take());
-    Store::open(&path, Access::Create).await.unwrap();
+    SqliteStore::open(&path, Access::Create).await.unwrap();
     assert_eq!(query(&path, "SELECT count(*) FROM pages").await, [["1"]]);
 
     let other = path.with_file_name("other.db");
     std::fs::write(path.with_file_name("other.db-journal"), "half a change").unwrap();
-    let error = Store::open(&other, Access::Create).await.unwrap_err();
+    let error = SqliteStore::open(&other, Access::Create).await.unwrap_err();
     assert!(matches!(error, StoreError::Leftover { .. }), "{error:?}");
 }
 
@@ -91,10 +93,10 @@ async fn a_store_in_the_place_of_one_that_is_still_open_gets_nothing_of_it() {
     let mut addition = crawl.store.begin_addition(job).await.unwrap();
     assert!(crawl.store.empty_log().await.unwrap().is_empty);
     move_to(&path, "kept");
-    let error = Store::open(&path, Access::Create).await.unwrap_err();
+    let error = SqliteStore::open(&path, Access::Create).await.unwrap_err();
     assert!(matches!(error, StoreError::Held { .. }), "{error:?}");
     drop(crawl.lock.take());
-    let new = Store::open(&path, Access::Create).await.unwrap();
+    let new = SqliteStore::open(&path, Access::Create).await.unwrap();
     submit(&new, "new", &[TWO]).await;
     let added = addition.add(&[url(TWO).into()]).await;
     assert!(matches!(added, Err(StoreError::Moved { .. })), "{added:?}");
@@ -159,7 +161,7 @@ async fn the_segments_of_another_store_are_refused_by_name() {
     let before = files(&path);
     assert_eq!(before.keys().collect::<Vec<_>>(), [FILE]);
     let kept = move_to(&path, "kept");
-    let error = Store::open(&path, Access::Create).await.unwrap_err();
+    let error = SqliteStore::open(&path, Access::Create).await.unwrap_err();
     assert!(
         matches!(error, StoreError::OtherSegments { .. }),
         "{error:?}"
@@ -172,10 +174,10 @@ async fn the_segments_of_another_store_are_refused_by_name() {
 
     // One that was made elsewhere is refused as well, by a run and by a gc.
     let elsewhere = directory.path().join("elsewhere.db");
-    let store = Store::open(&elsewhere, Access::Create).await.unwrap();
+    let store = SqliteStore::open(&elsewhere, Access::Create).await.unwrap();
     submit(&store, "other", &[ONE]).await;
     std::fs::rename(&elsewhere, &path).unwrap();
-    let store = Store::open(&path, Access::Existing).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Existing).await.unwrap();
     let lock = store.lock(NOW).await.unwrap();
     let error = store.begin_run(&lock, NOW).await.unwrap_err();
     assert!(
@@ -197,7 +199,7 @@ async fn the_segments_of_another_store_are_refused_by_name() {
 
     std::fs::remove_file(&path).unwrap();
     std::fs::rename(kept, &path).unwrap();
-    let store = Store::open(&path, Access::Existing).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Existing).await.unwrap();
     let crawl = Crawl::begin(directory, store, Settings::default()).await;
     assert_eq!(crawl.run.recovered, Recovered::default());
     assert!(has_body(&path, ONE).await);
@@ -248,7 +250,7 @@ async fn a_copy_that_is_put_back_destroys_no_body() {
 
         let mut directory = Some(directory);
         for round in 0..3 {
-            let store = Store::open(&path, Access::Existing).await.unwrap();
+            let store = SqliteStore::open(&path, Access::Existing).await.unwrap();
             let mut crawl =
                 Crawl::begin(directory.take().unwrap(), store, Settings::default()).await;
             let found = crawl.run.recovered;
@@ -290,7 +292,7 @@ async fn a_copy_that_runs_elsewhere_is_a_store_of_its_own() {
     drop(reader);
     let mut directory = Some(directory);
     for page in [Some(TWO), None] {
-        let store = Store::open(&copy, Access::Existing).await.unwrap();
+        let store = SqliteStore::open(&copy, Access::Existing).await.unwrap();
         let mut crawl = Crawl::begin(directory.take().unwrap(), store, Settings::default()).await;
         if let Some(page) = page {
             fetch(&mut crawl, job, page).await;
@@ -302,7 +304,7 @@ async fn a_copy_that_runs_elsewhere_is_a_store_of_its_own() {
     assert!(files(&path) == before);
     // In the place of its original it is a stranger.
     std::fs::rename(&copy, &path).unwrap();
-    let store = Store::open(&path, Access::Existing).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Existing).await.unwrap();
     let lock = store.lock(NOW).await.unwrap();
     let error = store.begin_run(&lock, NOW).await.unwrap_err();
     assert!(

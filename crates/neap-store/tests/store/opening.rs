@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use neap_store::{Access, Reader, Store, StoreError};
+use neap_store::{Access, Reader, SqliteStore, StoreError};
 
 use crate::support::{NOW, submit};
 
-async fn made(path: &Path) -> Store {
-    Store::open(path, Access::Create).await.unwrap()
+async fn made(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, Access::Create).await.unwrap()
 }
 
 fn patch(path: &Path, at: usize, number: i32) {
@@ -20,7 +20,7 @@ fn patch(path: &Path, at: usize, number: i32) {
 async fn only_create_creates() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let missing = Store::open(&path, Access::Existing).await;
+    let missing = SqliteStore::open(&path, Access::Existing).await;
     assert!(
         matches!(missing, Err(StoreError::Missing { .. })),
         "{missing:?}"
@@ -32,12 +32,12 @@ async fn only_create_creates() {
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
 
     std::fs::write(&path, "").unwrap();
-    let empty = Store::open(&path, Access::Existing).await;
+    let empty = SqliteStore::open(&path, Access::Existing).await;
     assert!(matches!(empty, Err(StoreError::Empty { .. })), "{empty:?}");
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
 
     drop(made(&path).await);
-    Store::open(&path, Access::Existing).await.unwrap();
+    SqliteStore::open(&path, Access::Existing).await.unwrap();
     Reader::open(&path).await.unwrap();
     let names: Vec<_> = std::fs::read_dir(&directory)
         .unwrap()
@@ -84,7 +84,7 @@ async fn what_a_kill_left_of_a_new_store_goes_when_it_is_opened() {
             "",
         )
         .unwrap();
-        Store::open(&path, access).await.unwrap();
+        SqliteStore::open(&path, access).await.unwrap();
         let names: Vec<_> = std::fs::read_dir(&directory)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -112,7 +112,7 @@ async fn what_is_no_store_of_ours_is_named_and_left_as_it_is() {
     ] {
         let before = std::fs::read(path(name)).unwrap();
         for access in [Access::Create, Access::Existing] {
-            let error = Store::open(&path(name), access)
+            let error = SqliteStore::open(&path(name), access)
                 .await
                 .unwrap_err()
                 .to_string();

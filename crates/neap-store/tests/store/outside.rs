@@ -3,7 +3,7 @@
 use neap_core::{JobId, RequestId};
 use neap_store::{
     Access, Chosen, Command, Event, InputRow, JobChange, JobState, Reader, RedirectVerdict,
-    Settings, Store, StoreError,
+    Settings, SqliteStore, StoreError,
 };
 
 use crate::support::{Crawl, NOW, crawl, done, failed, linking, redirect, retry, submit, url};
@@ -414,7 +414,7 @@ async fn others_and_the_run_both_get_to_write() {
 async fn a_run_for_all_finds_the_jobs_of_others_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let store = Store::open(&path, Access::Create).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Create).await.unwrap();
     let own = submit(&store, "own", &[HOST]).await.job_id;
     let lock = store.lock(NOW).await.unwrap();
     let run = store.begin_run_for_all(&lock, NOW).await.unwrap();

@@ -159,7 +159,7 @@ async fn a_clean_end_leaves_nothing_to_recover() {
 async fn a_long_log_is_checkpointed_beside_the_writer_and_stays_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let store = neap_store::Store::open(&path, neap_store::Access::Create)
+    let store = neap_store::SqliteStore::open(&path, neap_store::Access::Create)
         .await
         .unwrap();
     let urls: Vec<_> = (0..1500).map(|n| format!("http://a.example/{n}")).collect();

@@ -10,8 +10,8 @@ use neap_core::verdict::Verdict;
 use neap_core::{CanonicalUrl, HostId, JobId, RequestId, UnixMs};
 use neap_store::{
     Access, Attempt, Command, Event, JobChange, Lease, Link, Page, Position, Reader, Ready, Record,
-    Redirect, RedirectVerdict, Refill, Run, RunLock, Settings, Store, Submission, Submitted, Value,
-    Writer, WriterHandle,
+    Redirect, RedirectVerdict, Refill, Run, RunLock, Settings, SqliteStore, Submission, Submitted,
+    Value, Writer, WriterHandle,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -20,7 +20,7 @@ pub(crate) const NOW: UnixMs = UnixMs(1_767_225_600_000);
 
 pub(crate) struct Crawl {
     pub(crate) directory: tempfile::TempDir,
-    pub(crate) store: Store,
+    pub(crate) store: SqliteStore,
     pub(crate) lock: Option<RunLock>,
     pub(crate) run: Run,
     pub(crate) writer: WriterHandle,
@@ -31,7 +31,7 @@ pub(crate) struct Crawl {
 pub(crate) async fn crawl(urls: &[&str]) -> (Crawl, JobId) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let store = Store::open(&path, Access::Create).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Create).await.unwrap();
     let submitted = submit(&store, "shop", urls).await;
     (
         Crawl::begin(directory, store, Settings::default()).await,
@@ -39,7 +39,7 @@ pub(crate) async fn crawl(urls: &[&str]) -> (Crawl, JobId) {
     )
 }
 
-pub(crate) async fn submit(store: &Store, name: &str, urls: &[&str]) -> Submitted {
+pub(crate) async fn submit(store: &SqliteStore, name: &str, urls: &[&str]) -> Submitted {
     let urls: Vec<_> = urls.iter().map(|text| url(text)).collect();
     store
         .submit(Submission {
@@ -53,7 +53,7 @@ pub(crate) async fn submit(store: &Store, name: &str, urls: &[&str]) -> Submitte
 impl Crawl {
     pub(crate) async fn begin(
         directory: tempfile::TempDir,
-        store: Store,
+        store: SqliteStore,
         settings: Settings,
     ) -> Crawl {
         let lock = store.lock(NOW).await.unwrap();

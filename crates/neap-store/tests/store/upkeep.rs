@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_core::{JobId, UnixMs};
 use neap_store::segments::directory_of;
-use neap_store::{Access, Command, GcRule, PartKind, Reader, Store, StoreError};
+use neap_store::{Access, Command, GcRule, PartKind, Reader, SqliteStore, StoreError};
 use sqlx::ConnectOptions;
 
 use crate::support::{Crawl, NOW, crawl, done, exchange, linking, query, submit, url};
@@ -213,7 +213,7 @@ async fn a_copy_is_whole_while_a_run_writes_and_never_takes_the_place_of_a_file(
     assert!(matches!(error, StoreError::Exists { .. }), "{error:?}");
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), "mine");
     reader.copy_to(&copy, true).await.unwrap();
-    let opened = Store::open(&copy, Access::Existing).await.unwrap();
+    let opened = SqliteStore::open(&copy, Access::Existing).await.unwrap();
     assert_eq!(opened.jobs().await.unwrap().len(), 1);
     let nowhere = crawl.directory.path().join("no/such/copy.db");
     assert!(reader.copy_to(&nowhere, false).await.is_err());
@@ -247,7 +247,7 @@ async fn vacuum_and_gc_wait_for_no_run_but_are_refused() {
     store.vacuum(&lock).await.unwrap();
     assert_eq!(query(&path, "SELECT count(*) FROM requests").await, [["3"]]);
     assert_eq!(
-        Store::version_at(&path).await.unwrap(),
+        SqliteStore::version_at(&path).await.unwrap(),
         neap_store::STORE_VERSION
     );
     drop(directory);
@@ -592,7 +592,7 @@ async fn a_copy_finds_the_bodies_of_its_original_and_removes_none() {
 async fn a_run_empties_its_log_from_time_to_time_unless_somebody_reads() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");
-    let store = Store::open(&path, Access::Create).await.unwrap();
+    let store = SqliteStore::open(&path, Access::Create).await.unwrap();
     let job = submit(&store, "shop", &PAGES).await.job_id;
     let settings = neap_store::Settings {
         wal_emptied_every: Duration::ZERO,

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use neap_core::job::Durability;
 use neap_core::{JobId, UnixMs};
 use neap_runner::{Ended, Pump, RunJob, RunOptions, Stopper};
-use neap_store::{JobRow, RunLock, Settings, Store, Writer};
+use neap_store::{JobRow, RunLock, Settings, SqliteStore, Writer};
 
 use crate::cli::{Bounds, FailOn, Global};
 use crate::exit::{self, Exit};
@@ -30,7 +30,7 @@ pub(crate) enum Jobs {
 /// A job's secrets are missing or the store cannot be written. What is recorded stays.
 pub(crate) async fn crawl(
     global: &Global,
-    store: &Store,
+    store: &SqliteStore,
     lock: RunLock,
     jobs: Jobs,
     bounds: &Bounds,
@@ -127,7 +127,7 @@ fn options(bounds: &Bounds) -> RunOptions {
     }
 }
 
-async fn run_jobs(store: &Store, jobs: &[JobRow]) -> Result<Vec<RunJob>, Failure> {
+async fn run_jobs(store: &SqliteStore, jobs: &[JobRow]) -> Result<Vec<RunJob>, Failure> {
     let mut run_jobs = Vec::new();
     for row in jobs {
         let has_headers = !row.spec.identity.headers.is_empty();
@@ -147,7 +147,7 @@ async fn run_jobs(store: &Store, jobs: &[JobRow]) -> Result<Vec<RunJob>, Failure
     Ok(run_jobs)
 }
 
-async fn reread(store: &Store, jobs: &[JobId]) -> Result<Vec<JobRow>, Failure> {
+async fn reread(store: &SqliteStore, jobs: &[JobId]) -> Result<Vec<JobRow>, Failure> {
     let mut fresh = Vec::new();
     for job in jobs {
         fresh.push(store.job(*job).await?);
@@ -163,7 +163,7 @@ fn title(jobs: &[JobRow]) -> String {
 }
 
 /// Whether the jobs got anything at all, or were told what to expect.
-async fn fetched_any(store: &Store, jobs: &[JobRow]) -> Result<bool, Failure> {
+async fn fetched_any(store: &SqliteStore, jobs: &[JobRow]) -> Result<bool, Failure> {
     let mut fetched_any = jobs.iter().all(|row| !row.spec.expect.is_empty());
     for row in jobs {
         fetched_any |= store.fetched_any(row.job_id).await?;

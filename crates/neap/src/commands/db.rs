@@ -1,6 +1,6 @@
 //! `neap db`: is the store whole, what takes room in it, and how does it get smaller?
 
-use neap_store::{Part, Store};
+use neap_store::{Part, SqliteStore};
 
 use super::crawl::now;
 use super::place::{existing, reader, say_if_copy, store_of};
@@ -66,7 +66,7 @@ async fn check(global: &Global, with_bodies: bool) -> Result<Exit, Failure> {
 
 async fn migrate(global: &Global) -> Result<Exit, Failure> {
     let path = store_of(global, None);
-    let before = Store::version_at(&path).await?;
+    let before = SqliteStore::version_at(&path).await?;
     // Opening is what migrates, for every command that writes.
     let store = existing(&path).await?;
     let after = neap_store::STORE_VERSION;

@@ -1,6 +1,6 @@
 //! `neap demo`: a flaky shop on this machine, crawled before your eyes.
 
-use neap_store::Store;
+use neap_store::SqliteStore;
 
 use super::crawl::{Jobs, crawl, now};
 use super::place::{created, store_of};
@@ -48,7 +48,7 @@ pub(crate) async fn demo(global: &Global, bounds: &Bounds) -> Result<Exit, Failu
 }
 
 /// Three questions that the store left behind can answer.
-fn queries(store: &Store) -> String {
+fn queries(store: &SqliteStore) -> String {
     let (neap, db) = (program(), store.path().display());
     [
         "SELECT status, count(*) AS pages FROM results GROUP BY status",

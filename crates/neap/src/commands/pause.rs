@@ -1,6 +1,6 @@
 //! `neap pause` and `neap continue`: who says that a job rests, and that it goes on?
 
-use neap_store::{JobRow, JobState, Liveness, Reader, Store};
+use neap_store::{JobRow, JobState, Liveness, Reader, SqliteStore};
 
 use super::place::{Meant, existing, meant, store_of};
 use super::run::no_such_job;
@@ -50,7 +50,7 @@ pub(crate) async fn continue_job(global: &Global, job: &str) -> Result<Exit, Fai
 ///
 /// # Errors
 /// There is no store, or no such job in it.
-pub(super) async fn named(global: &Global, job: &str) -> Result<(Store, JobRow), Failure> {
+pub(super) async fn named(global: &Global, job: &str) -> Result<(SqliteStore, JobRow), Failure> {
     let (path, name) = match meant(job, &[])? {
         Meant::File(file) => (store_of(global, Some(&file)), file.job.name),
         Meant::Name(name) => (store_of(global, None), name),
@@ -65,7 +65,7 @@ pub(super) async fn named(global: &Global, job: &str) -> Result<(Store, JobRow),
 ///
 /// # Errors
 /// The store cannot be read.
-pub(super) async fn liveness(store: &Store) -> Result<Liveness, Failure> {
+pub(super) async fn liveness(store: &SqliteStore) -> Result<Liveness, Failure> {
     Ok(Reader::open(store.path()).await?.liveness().await?)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn who(live: &Liveness, name: &str) -> String {
 }
 
 /// How a job is, in words.
-async fn standing(store: &Store, row: &JobRow) -> Result<String, Failure> {
+async fn standing(store: &SqliteStore, row: &JobRow) -> Result<String, Failure> {
     let state = store.job(row.job_id).await?.state;
     Ok(match state {
         JobState::Unfinished => format!("{} is not paused", row.name),

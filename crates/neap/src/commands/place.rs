@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neap_store::{Access, Reader, Store};
+use neap_store::{Access, Reader, SqliteStore};
 
 use crate::cli::Global;
 use crate::failure::Failure;
@@ -58,8 +58,8 @@ pub(crate) fn meant(text: &str, overrides: &[String]) -> Result<Meant, Failure> 
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub(crate) async fn existing(path: &Path) -> Result<Store, Failure> {
-    Ok(Store::open(path, Access::Existing).await?)
+pub(crate) async fn existing(path: &Path) -> Result<SqliteStore, Failure> {
+    Ok(SqliteStore::open(path, Access::Existing).await?)
 }
 
 /// Opens a store that is there already, to read; a run may go on meanwhile.
@@ -116,7 +116,7 @@ pub(crate) fn say_if_copy(reader: &Reader) {
 ///
 /// # Errors
 /// Its directory is not there, or what is there is no store that can be used.
-pub(crate) async fn created(path: &Path) -> Result<Store, Failure> {
+pub(crate) async fn created(path: &Path) -> Result<SqliteStore, Failure> {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -129,5 +129,5 @@ pub(crate) async fn created(path: &Path) -> Result<Store, Failure> {
             "create it, or name another place with --db or `[store] path`",
         ));
     }
-    Ok(Store::open(path, Access::Create).await?)
+    Ok(SqliteStore::open(path, Access::Create).await?)
 }

@@ -1,6 +1,6 @@
 //! `neap resume`: go on with what is unfinished.
 
-use neap_store::{JobRow, JobState, Store};
+use neap_store::{JobRow, JobState, SqliteStore};
 
 use super::crawl::{Jobs, crawl, now};
 use super::place::{Meant, existing, meant, store_of};
@@ -48,7 +48,7 @@ pub(crate) async fn resume(
 }
 
 /// Every job that can be gone on with; tells which are left out.
-async fn all(store: &Store) -> Result<Vec<JobRow>, Failure> {
+async fn all(store: &SqliteStore) -> Result<Vec<JobRow>, Failure> {
     for row in store.jobs().await? {
         if row.state == JobState::Paused {
             let name = &row.name;
@@ -58,7 +58,7 @@ async fn all(store: &Store) -> Result<Vec<JobRow>, Failure> {
     Ok(store.unfinished_jobs().await?)
 }
 
-async fn one(store: &Store, name: &str) -> Result<Vec<JobRow>, Failure> {
+async fn one(store: &SqliteStore, name: &str) -> Result<Vec<JobRow>, Failure> {
     let row = store.latest_round(name).await?;
     let row = row.ok_or_else(|| no_such_job(name, store))?;
     refuse_paused(&row)?;

@@ -1,6 +1,6 @@
 //! `neap run`: submit and crawl, or go on where the last run stopped.
 
-use neap_store::{JobRow, JobState, Store};
+use neap_store::{JobRow, JobState, SqliteStore};
 
 use super::crawl::{Jobs, crawl, now};
 use super::place::{Meant, created, existing, meant, store_of};
@@ -86,7 +86,7 @@ pub(super) fn refuse_paused(row: &JobRow) -> Result<(), Failure> {
 }
 
 /// A name that means no job here.
-pub(super) fn no_such_job(name: &str, store: &Store) -> Failure {
+pub(super) fn no_such_job(name: &str, store: &SqliteStore) -> Failure {
     Failure::usage(
         format!("there is no job `{name}` in {}", store.path().display()),
         "`neap status` lists the jobs; to run a job file, name the file",

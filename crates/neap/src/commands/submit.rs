@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use neap_store::{InputRow, Intake, JobRow, JobState, RunLock, Store, Submitted};
+use neap_store::{InputRow, Intake, JobRow, JobState, RunLock, SqliteStore, Submitted};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -55,7 +55,7 @@ pub(crate) async fn submit(
 }
 
 /// Nothing was submitted: a store that this command created goes again.
-pub(super) async fn undone(store: Store, lock: RunLock, failure: Failure) -> Failure {
+pub(super) async fn undone(store: SqliteStore, lock: RunLock, failure: Failure) -> Failure {
     if let Err(error) = store.remove_unused(lock).await {
         tracing::debug!(%error, "an empty store stays");
     }
@@ -63,7 +63,7 @@ pub(super) async fn undone(store: Store, lock: RunLock, failure: Failure) -> Fai
 }
 
 /// Tells who will work on a job that was just submitted.
-async fn say_who(store: &Store, row: &JobRow) -> Result<(), Failure> {
+async fn say_who(store: &SqliteStore, row: &JobRow) -> Result<(), Failure> {
     let name = &row.name;
     let live = liveness(store).await?;
     if row.state == JobState::Paused {
@@ -86,7 +86,7 @@ async fn say_who(store: &Store, row: &JobRow) -> Result<(), Failure> {
 /// be written. A new round is not there then; of an unfinished one, what was added stays.
 pub(crate) async fn take_in(
     global: &Global,
-    store: &Store,
+    store: &SqliteStore,
     file: &JobFile,
     fresh: bool,
     is_run: bool,
@@ -106,7 +106,7 @@ pub(crate) async fn take_in(
 }
 
 async fn start(
-    store: &Store,
+    store: &SqliteStore,
     is_run: bool,
     pouring: &mut Pouring<'_>,
 ) -> Result<neap_core::JobId, Failure> {
@@ -130,7 +130,7 @@ async fn start(
 }
 
 async fn go_on(
-    store: &Store,
+    store: &SqliteStore,
     row: &JobRow,
     pouring: &mut Pouring<'_>,
 ) -> Result<neap_core::JobId, Failure> {
@@ -165,7 +165,7 @@ async fn go_on(
 }
 
 /// What of the input is in the job already.
-async fn known(store: &Store, row: &JobRow, file: &JobFile) -> Result<Known, Failure> {
+async fn known(store: &SqliteStore, row: &JobRow, file: &JobFile) -> Result<Known, Failure> {
     let (old, new) = (&row.spec.input, &file.job.input);
     let is_read_alike = (old.format, &old.url_column) == (new.format, &new.url_column);
     Ok(Known {
