@@ -48,6 +48,7 @@ fn every_example_job_file_runs() {
         let said = place
             .command(&arguments)
             .env("SHOP_TOKEN", "x")
+            .env("SHOP_PASSWORD", "x")
             .output()
             .unwrap();
         let said = crate::support::Said::from(said).expect(0);

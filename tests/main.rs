@@ -22,6 +22,7 @@ mod people;
 mod pools;
 mod proxies;
 mod segments;
+mod sessions;
 mod sitemaps;
 mod squid;
 mod stop;

@@ -5,11 +5,27 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Scheme, name and port of a URL.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Host(String);
+
+impl From<Host> for String {
+    fn from(host: Host) -> String {
+        host.0
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Host, String> {
+        Host::parse(&text).ok_or_else(|| format!("`{text}` is no host"))
+    }
+}
 
 impl Host {
     /// Reads the host of an `http` or `https` URL; `None` for every other scheme.

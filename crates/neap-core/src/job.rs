@@ -1,14 +1,16 @@
 //! What does a job ask for, once its file has been read and found good?
 //!
 //! [`Job`] is what a job file means: every value checked, every default filled in. It is stored as JSON
-//! beside the job, so that a crawl resumes without its file. A secret is never part of it: a header
-//! whose value comes from the environment is kept as the name of the variable.
+//! beside the job, so that a crawl resumes without its file. A secret is never part of it: what comes from the
+//! environment or a file is kept as the name of the variable or the path of the file.
 
-use std::collections::BTreeMap;
+mod identity;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::identity::{Auth, DEFAULT_USER_AGENT, Identity, Login, Reference, Template};
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
 use crate::params::ParamName;
@@ -147,64 +149,6 @@ impl Default for Crawl {
             nofollow: true,
             drop_params: Vec::new(),
         }
-    }
-}
-
-/// `[identity]`: as whom the crawl asks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Identity {
-    /// `User-Agent`; its first word is also the name that robots.txt is read for.
-    /// Default: [`DEFAULT_USER_AGENT`].
-    pub user_agent: String,
-    /// Further request headers, by lower-case name. Sent to the hosts of the input URLs only.
-    pub headers: BTreeMap<String, Template>,
-}
-
-/// The `User-Agent` of a job that names none.
-pub const DEFAULT_USER_AGENT: &str = concat!("neap/", env!("CARGO_PKG_VERSION"));
-
-impl Default for Identity {
-    fn default() -> Identity {
-        Identity {
-            user_agent: DEFAULT_USER_AGENT.to_owned(),
-            headers: BTreeMap::new(),
-        }
-    }
-}
-
-/// A text with any number of `${env:NAME}` references: the value of a request header, the URL of a proxy.
-///
-/// The references are kept as they are, in the store too, and looked up only when a run starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Template(
-    /// The text as written in the job file.
-    pub String,
-);
-
-impl Template {
-    /// Whether the value names an environment variable, so that what is sent is a secret.
-    pub fn is_secret(&self) -> bool {
-        self.0.contains("${env:")
-    }
-
-    /// The value to send, with each `${env:NAME}` replaced by what `lookup` says.
-    ///
-    /// # Errors
-    /// The name of the first variable for which `lookup` knows nothing, or the rest of a reference that
-    /// is never closed.
-    pub fn resolve(&self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-        let mut out = String::new();
-        let mut rest = self.0.as_str();
-        while let Some((before, after)) = rest.split_once("${env:") {
-            let (name, after) = after.split_once('}').ok_or_else(|| after.to_owned())?;
-            out.push_str(before);
-            out.push_str(&lookup(name).ok_or_else(|| name.to_owned())?);
-            rest = after;
-        }
-        out.push_str(rest);
-        Ok(out)
     }
 }
 
@@ -601,22 +545,5 @@ mod tests {
             assert_eq!(expect.unmet(brought), unmet, "{expect:?} of {brought:?}");
         }
         assert!(Expect::default().is_empty());
-    }
-
-    #[test]
-    fn a_header_value_takes_its_secrets_from_the_environment() {
-        let value = Template("Bearer ${env:TOKEN}-${env:SUFFIX}!".to_owned());
-        let lookup = |name: &str| match name {
-            "TOKEN" => Some("abc".to_owned()),
-            "SUFFIX" => Some("x".to_owned()),
-            _ => None,
-        };
-        assert!(value.is_secret());
-        assert_eq!(value.resolve(lookup), Ok("Bearer abc-x!".to_owned()));
-        assert_eq!(
-            Template("${env:MISSING}".to_owned()).resolve(lookup),
-            Err("MISSING".to_owned())
-        );
-        assert!(Template("${env:OPEN".to_owned()).resolve(lookup).is_err());
     }
 }

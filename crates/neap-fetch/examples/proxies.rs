@@ -84,6 +84,7 @@ fn fetcher(authority: &Authority) -> Fetcher {
         user_agent: "neap-cost/1".to_owned(),
         headers: Vec::new(),
         header_hosts: [].into(),
+        logins: [].into(),
         concurrency: AT_ONCE,
         extra_roots: vec![authority.der().into()],
     };

@@ -1,17 +1,18 @@
 //! Which headers go to which host, and which of them may be recorded?
 //!
-//! The user agent and what neap can read go to every host. The job file's own headers (an API key,
-//! a session cookie) go to the hosts of its input URLs only, told apart by scheme, name and port, so
-//! that no redirect carries them elsewhere. Values from the environment are never recorded.
+//! The user agent, what neap can read and what the job file marks as safe go to every host. The job file's other
+//! headers (an API key, a session cookie) go to the hosts of its input URLs only and a login to its one host, told
+//! apart by scheme, name and port, so that no redirect carries them elsewhere. Logins and values from the
+//! environment or from files are never recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use neap_core::host::Host;
 use url::Url;
 
-use crate::settings::{FetchError, FetchSettings};
+use crate::settings::{FetchError, FetchSettings, JobHeader};
 
 /// What stands in a record instead of a secret value.
 pub const REDACTED: &str = "<redacted>";
@@ -42,62 +43,88 @@ const OWN_HEADERS: [HeaderName; 11] = [
 /// The request headers of a job.
 #[derive(Debug)]
 pub(crate) struct Headers {
-    everywhere: HeaderMap,
+    everywhere: Pair,
     /// With the job file's own headers.
-    at_home: HeaderMap,
-    /// As `at_home`, secrets replaced.
-    at_home_recorded: HeaderMap,
+    at_home: Pair,
     home: BTreeSet<Host>,
+    logins: BTreeMap<Host, HeaderValue>,
+}
+
+/// Headers as they are sent, and as they are recorded: secrets replaced.
+#[derive(Debug, Clone, Default)]
+struct Pair {
+    sent: HeaderMap,
+    recorded: HeaderMap,
+}
+
+impl Pair {
+    fn insert(&mut self, name: HeaderName, value: HeaderValue, is_secret: bool) {
+        let recorded = match is_secret {
+            true => HeaderValue::from_static(REDACTED),
+            false => value.clone(),
+        };
+        self.sent.insert(&name, value);
+        self.recorded.insert(name, recorded);
+    }
 }
 
 impl Headers {
     pub(crate) fn new(settings: &FetchSettings) -> Result<Headers, FetchError> {
         let user_agent =
             HeaderValue::from_str(&settings.user_agent).map_err(|_| FetchError::UserAgent)?;
-        let mut everywhere = HeaderMap::new();
-        everywhere.insert(header::USER_AGENT, user_agent);
-        everywhere.insert(header::ACCEPT, ACCEPT);
-        everywhere.insert(header::ACCEPT_ENCODING, ACCEPT_ENCODING);
+        let mut everywhere = Pair::default();
+        everywhere.insert(header::USER_AGENT, user_agent, false);
+        everywhere.insert(header::ACCEPT, ACCEPT, false);
+        everywhere.insert(header::ACCEPT_ENCODING, ACCEPT_ENCODING, false);
 
-        let mut at_home = everywhere.clone();
-        let mut at_home_recorded = everywhere.clone();
-        for header in &settings.headers {
-            if OWN_HEADERS.contains(&header.name) {
-                return Err(FetchError::Header(header.name.clone()));
+        let (safe, own): (Vec<_>, Vec<_>) = settings.headers.iter().partition(|h| h.is_safe);
+        let add = |to: &mut Pair, headers: &[&JobHeader]| {
+            for header in headers {
+                if OWN_HEADERS.contains(&header.name) {
+                    return Err(FetchError::Header(header.name.clone()));
+                }
+                to.insert(header.name.clone(), header.value.clone(), header.is_secret);
             }
-            at_home.insert(&header.name, header.value.clone());
-            let recorded = match header.is_secret {
-                true => HeaderValue::from_static(REDACTED),
-                false => header.value.clone(),
-            };
-            at_home_recorded.insert(&header.name, recorded);
-        }
+            Ok(())
+        };
+        add(&mut everywhere, &safe)?;
+        let mut at_home = everywhere.clone();
+        add(&mut at_home, &own)?;
         Ok(Headers {
             everywhere,
             at_home,
-            at_home_recorded,
             home: settings.header_hosts.clone(),
+            logins: settings.logins.clone(),
         })
     }
 
     /// What to send with a request to `host`.
     pub(crate) fn to_send(&self, host: &Host) -> HeaderMap {
-        match self.home.contains(host) {
-            true => self.at_home.clone(),
-            false => self.everywhere.clone(),
+        let mut sent = self.of(host).sent.clone();
+        if let Some(login) = self.logins.get(host) {
+            sent.insert(header::AUTHORIZATION, login.clone());
         }
+        sent
     }
 
     /// What to record of a request for `url`: all that is sent, `host` included, without secrets.
     pub(crate) fn to_record(&self, host: &Host, url: &Url) -> HeaderMap {
-        let mut recorded = match self.home.contains(host) {
-            true => self.at_home_recorded.clone(),
-            false => self.everywhere.clone(),
-        };
+        let mut recorded = self.of(host).recorded.clone();
+        if self.logins.contains_key(host) {
+            let redacted = HeaderValue::from_static(REDACTED);
+            recorded.insert(header::AUTHORIZATION, redacted);
+        }
         if let Ok(value) = HeaderValue::from_str(url.authority()) {
             recorded.insert(header::HOST, value);
         }
         recorded
+    }
+
+    fn of(&self, host: &Host) -> &Pair {
+        match self.home.contains(host) {
+            true => &self.at_home,
+            false => &self.everywhere,
+        }
     }
 }
 
@@ -106,7 +133,6 @@ mod tests {
     use neap_core::job::Request;
 
     use super::*;
-    use crate::settings::JobHeader;
 
     fn settings(headers: &[(&'static str, &'static str, bool)]) -> FetchSettings {
         FetchSettings {
@@ -118,9 +144,11 @@ mod tests {
                     name: HeaderName::from_static(name),
                     value: HeaderValue::from_static(value),
                     is_secret,
+                    is_safe: name.starts_with("x-safe"),
                 })
                 .collect(),
             header_hosts: [Host::parse("https://shop.example").unwrap()].into(),
+            logins: BTreeMap::new(),
             concurrency: 4,
             extra_roots: Vec::new(),
         }
@@ -131,6 +159,7 @@ mod tests {
         let headers = Headers::new(&settings(&[
             ("x-api-key", "k1", true),
             ("accept", "text/csv", false),
+            ("x-safe-language", "de", false),
         ]))
         .unwrap();
         for (url, is_home) in [
@@ -145,6 +174,7 @@ mod tests {
             assert_eq!(sent.contains_key("x-api-key"), is_home, "{url}");
             assert_eq!(sent["accept"] == "text/csv", is_home, "{url}");
             assert_eq!(sent["user-agent"], "tester/1", "{url}");
+            assert_eq!(sent["x-safe-language"], "de", "{url}");
         }
     }
 
@@ -175,6 +205,34 @@ mod tests {
         ] {
             let refused = Headers::new(&settings(&[(name, "x", false)]));
             assert!(matches!(refused, Err(FetchError::Header(_))), "{name}");
+        }
+    }
+    #[test]
+    fn a_login_goes_to_its_host_alone_and_before_a_header() {
+        let mut settings = settings(&[("authorization", "Bearer k1", true)]);
+        let host = |url: &str| Host::parse(url).unwrap();
+        let other = host("https://api.example:8443");
+        settings.header_hosts.insert(other.clone());
+        let login = HeaderValue::from_static("Basic eDp5");
+        settings.logins.insert(other.clone(), login);
+        let headers = Headers::new(&settings).unwrap();
+        for (at, sent) in [
+            ("https://api.example:8443", Some("Basic eDp5")),
+            ("https://api.example", None),
+            ("http://api.example:8443", None),
+            ("https://shop.example", Some("Bearer k1")),
+        ] {
+            let found = headers.to_send(&host(at));
+            let found = found
+                .get("authorization")
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(found, sent, "{at}");
+            let url = Url::parse(at).unwrap();
+            let recorded = headers.to_record(&host(at), &url);
+            let recorded = recorded
+                .get("authorization")
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(recorded, sent.map(|_| REDACTED), "{at}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What must be known before the first request goes out?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::header::{HeaderName, HeaderValue};
 use neap_core::host::Host;
@@ -14,12 +14,15 @@ pub struct FetchSettings {
     pub request: Request,
     /// `User-Agent`, sent to every host; visible ASCII.
     pub user_agent: String,
-    /// Further headers of the job file, sent to `header_hosts` only. None of them may be
-    /// `user-agent` or one by which HTTP frames its messages.
+    /// Further headers of the job file, sent to `header_hosts` only, unless they are safe. None of them may
+    /// be `user-agent` or one by which HTTP frames its messages.
     pub headers: Vec<JobHeader>,
     /// The hosts of the input URLs: exactly these scheme, name and port get `headers`. A redirect to
     /// any other does not.
     pub header_hosts: BTreeSet<Host>,
+    /// Values of `authorization`, each for exactly this scheme, name and port. It goes before a header of
+    /// that name. Never recorded.
+    pub logins: BTreeMap<Host, HeaderValue>,
     /// Requests in flight over all hosts, 1 and up; open sockets stay about this number.
     pub concurrency: usize,
     /// Certificates to trust besides the system's, in DER; usually none.
@@ -33,8 +36,10 @@ pub struct JobHeader {
     pub name: HeaderName,
     /// The value to send, references to the environment resolved.
     pub value: HeaderValue,
-    /// Whether the value came from the environment, so that it may be sent but never recorded.
+    /// Whether the value came from the environment or a file, so that it may be sent but never recorded.
     pub is_secret: bool,
+    /// Whether it is sent to every host.
+    pub is_safe: bool,
 }
 
 /// A fetcher could not be made.

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
 use neap_core::{Host, JobId, UnixMs};
-use neap_fetch::{Egress, FetchSettings, Fetcher, JobHeader, MemoryBudget};
+use neap_fetch::{Egress, FetchSettings, Fetcher, MemoryBudget};
 
 use crate::exits::Exits;
 use crate::proxies::ProxyLists;
 use crate::pump::RunError;
+use crate::secrets::Secrets;
 
 /// A job that takes part in a run, as the store has it.
 #[derive(Debug, Clone)]
@@ -35,13 +35,13 @@ pub struct RunJob {
 /// [`neap_core::egress::pools`].
 ///
 /// # Errors
-/// An environment variable that the job names is not set, what it holds is no header value or no proxy, or
-/// a list of proxies is none.
+/// An environment variable that the job names is not set or a file is not there, what it holds is no header value
+/// or no proxy, or a list of proxies is none.
 pub fn check_secrets(
     job: &Job,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<usize>, RunError> {
-    headers(job, &lookup)?;
+    Secrets::of(job, &lookup)?;
     let lists = proxies(job, lookup)?;
     Ok(lists.pools().map(<[Egress]>::len).collect())
 }
@@ -57,40 +57,28 @@ pub fn proxies(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Pro
     })
 }
 
-/// The headers that a job sends to the hosts of its input, secrets looked up.
+/// What a client of a job is made from, secrets looked up. Its headers are for `hosts`.
 ///
 /// # Errors
 /// As [`check_secrets`].
-pub fn request_headers(
+pub fn fetch_settings(
     job: &Job,
+    hosts: BTreeSet<Host>,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<JobHeader>, RunError> {
-    headers(job, lookup)
+) -> Result<FetchSettings, RunError> {
+    Ok(settings_of(job, Secrets::of(job, lookup)?, hosts))
 }
 
-fn headers(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<JobHeader>, RunError> {
-    let mut headers = Vec::new();
-    for (name, value) in &job.identity.headers {
-        let text = value
-            .resolve(&lookup)
-            .map_err(|variable| RunError::NoSecret {
-                job: job.name.clone(),
-                header: name.clone(),
-                variable,
-            })?;
-        let bad = || RunError::BadHeader {
-            job: job.name.clone(),
-            header: name.clone(),
-        };
-        let mut sent = HeaderValue::from_str(&text).map_err(|_| bad())?;
-        sent.set_sensitive(value.is_secret());
-        headers.push(JobHeader {
-            name: HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
-            value: sent,
-            is_secret: value.is_secret(),
-        });
+fn settings_of(job: &Job, secrets: Secrets, header_hosts: BTreeSet<Host>) -> FetchSettings {
+    FetchSettings {
+        request: job.request.clone(),
+        user_agent: job.identity.user_agent.clone(),
+        headers: secrets.headers,
+        header_hosts,
+        logins: secrets.logins,
+        concurrency: job.limits.concurrency as usize,
+        extra_roots: Vec::new(),
     }
-    Ok(headers)
 }
 
 /// A job at work.
@@ -126,20 +114,13 @@ impl JobContext {
             input_hosts,
             ..
         } = run;
-        let headers = headers(&job, lookup)?;
-        let header_hosts = if headers.is_empty() {
+        let secrets = Secrets::of(&job, lookup)?;
+        let header_hosts = if secrets.headers.is_empty() {
             BTreeSet::new()
         } else {
             input_hosts
         };
-        let settings = FetchSettings {
-            request: job.request.clone(),
-            user_agent: job.identity.user_agent.clone(),
-            headers,
-            header_hosts: header_hosts.clone(),
-            concurrency: job.limits.concurrency as usize,
-            extra_roots: Vec::new(),
-        };
+        let settings = settings_of(&job, secrets, header_hosts.clone());
         Ok(JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots),

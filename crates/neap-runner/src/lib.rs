@@ -15,6 +15,7 @@
 //! | `record` | what is written down of an attempt? |
 //! | `proxies` | which proxies do the pools of a job hold now? |
 //! | `jobs` | what does one job need while it runs? |
+//! | `secrets` | what do the secrets of a job hold? |
 //! | `clock` | what time is it, for the core and for the store? |
 //! | `stop` | how does a run end before its work does? |
 //! | `progress`, `report` | how far is it, and what came of it? |
@@ -32,10 +33,11 @@ mod reading;
 mod record;
 mod report;
 mod robots;
+mod secrets;
 mod sitemaps;
 mod stop;
 
-pub use jobs::{RunJob, check_secrets, proxies, request_headers};
+pub use jobs::{RunJob, check_secrets, fetch_settings, proxies};
 pub use progress::{HostLine, Progress, Standstill};
 pub use proxies::{LineError, MAX_LIST_BYTES, MAX_LIST_LINES, ProxyListError, ProxyLists};
 pub use pump::{Pump, RunError, RunOptions};

@@ -66,25 +66,25 @@ impl Default for RunOptions {
 /// A run could not begin, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A header of a job needs an environment variable that is not set.
-    #[error(
-        "job {job}: header {header} needs the environment variable {variable}, which is not set"
-    )]
+    /// A job needs an environment variable that is not set, or a file that is not there or no text of a few KiB.
+    #[error("job {job}: {what} needs {reference}, which is not set or cannot be read")]
     NoSecret {
         /// The job.
         job: String,
-        /// Its header.
-        header: String,
-        /// The variable.
-        variable: String,
+        /// What needs it: a header, a login.
+        what: String,
+        /// The variable, or the path of the file.
+        reference: String,
     },
-    /// A header of a job cannot be sent: what the environment holds for it is no header value.
-    #[error("job {job}: header {header} has characters that a header cannot carry")]
+    /// What the environment or a file holds cannot be sent.
+    #[error(
+        "job {job}: {what} has characters that a header cannot carry, or a colon in its user name"
+    )]
     BadHeader {
         /// The job.
         job: String,
-        /// Its header.
-        header: String,
+        /// What cannot be sent: a header, a login.
+        what: String,
     },
     /// The proxies of a job cannot be used.
     #[error("job {job}: {source}")]

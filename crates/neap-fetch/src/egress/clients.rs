@@ -169,6 +169,7 @@ mod tests {
             user_agent: "tester/1".to_owned(),
             headers: Vec::new(),
             header_hosts: [].into(),
+            logins: [].into(),
             concurrency: 4,
             extra_roots: Vec::new(),
         };

@@ -4,7 +4,7 @@
 //! `p@ss/word` needs no `%40` and `%2F`. Anywhere else the variable holds a part of the proxy, or the whole
 //! of it, as [`Egress::parse`] reads it: `${env:https_proxy}` is the environment's proxy.
 
-use neap_core::job::Template;
+use neap_core::job::{Reference, Template};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Egress, ProxyError};
@@ -51,7 +51,12 @@ impl Egress {
         }
         let with = |part: &str, lookup: &dyn Fn(&str) -> Option<String>| {
             let part = Template(part.to_owned());
-            part.resolve(lookup).map_err(TemplateError::NotSet)
+            let of_variable = |reference: Reference<'_>| match reference {
+                Reference::Env(name) => lookup(name),
+                // `are_whole` let none pass.
+                Reference::File(_) => None,
+            };
+            part.resolve(of_variable).map_err(TemplateError::NotSet)
         };
         let Some(login) = Login::of(text) else {
             return Ok(Egress::parse(&with(text, &lookup)?)?);

@@ -19,6 +19,7 @@ async fn job_headers_reach_the_input_host_and_no_other_port() {
             name: HeaderName::from_static(name),
             value: HeaderValue::from_static(value),
             is_secret,
+            is_safe: false,
         })
         .into();
     settings.header_hosts = [Host::parse(&home.base_url()).unwrap()].into();

@@ -29,6 +29,7 @@ pub(crate) fn settings(request: Request) -> FetchSettings {
         user_agent: "neap-test/1".to_owned(),
         headers: Vec::new(),
         header_hosts: [].into(),
+        logins: [].into(),
         concurrency: 8,
         extra_roots: Vec::new(),
     }

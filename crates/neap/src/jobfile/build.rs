@@ -3,22 +3,20 @@
 //! Section by section, every value checked against the range that [`neap_core::job`] gives it; then
 //! the values that must fit each other.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, Expect, Identity, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request, Retry,
-    Robots, Template,
+    Adaptive, Crawl, Expect, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request, Retry, Robots,
 };
 
 use super::compare::duration_text;
-use super::headers::{self, MAX_HEADERS};
+use super::identity;
 use super::input::STDIN;
 use super::problem::Complaint;
 use super::proxies;
-use super::reader::{Reader, string};
+use super::reader::Reader;
 use super::source::Source;
 use super::values;
 
@@ -64,7 +62,7 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
             .unwrap_or_default(),
         input: input(reader, file),
         crawl: crawl(reader),
-        identity: identity(reader),
+        identity: identity::identity(reader, path),
         request: request(reader),
         limits: limits(reader),
         adaptive: adaptive(reader),
@@ -178,44 +176,6 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
         nofollow: reader.flag("crawl.nofollow", default.nofollow),
         drop_params: reader.texts("crawl.drop_params", MAX_PATTERNS, values::param_name),
     }
-}
-
-fn identity(reader: &mut Reader<'_>) -> Identity {
-    let user_agent = reader.text("identity.user_agent", values::user_agent);
-    Identity {
-        user_agent: user_agent.unwrap_or(Identity::default().user_agent),
-        headers: request_headers(reader),
-    }
-}
-
-fn request_headers(reader: &mut Reader<'_>) -> BTreeMap<String, Template> {
-    let mut headers = BTreeMap::new();
-    for (written, field) in &reader.fields.headers {
-        if headers.len() == MAX_HEADERS {
-            let complaint = Complaint::new(format!("at most {MAX_HEADERS} headers are taken"));
-            reader.problems.value(field.key.clone(), complaint);
-            break;
-        }
-        let name = match headers::name(written) {
-            Ok(name) => name,
-            Err(complaint) => {
-                reader.problems.value(field.key.clone(), complaint);
-                continue;
-            }
-        };
-        let value = string(field.value.get_ref()).and_then(|text| headers::value(&name, text));
-        match value {
-            Ok(value) => {
-                if headers.insert(name, value).is_some() {
-                    let complaint = Complaint::new("the header is set twice")
-                        .help("the case of a header's name means nothing");
-                    reader.problems.value(field.key.clone(), complaint);
-                }
-            }
-            Err(complaint) => reader.problems.value(field.spot(), complaint),
-        }
-    }
-    headers
 }
 
 fn request(reader: &mut Reader<'_>) -> Request {

@@ -17,6 +17,7 @@ use neap_core::job::{
 use neap_core::params::ParamName;
 use neap_core::scope::Pattern;
 
+use super::identity::login_text;
 use super::values::{
     BODIES, DURABILITIES, INPUT_FORMATS, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for,
 };
@@ -66,6 +67,8 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "crawl.drop_params"
             | "identity.user_agent"
             | "identity.headers"
+            | "identity.safe_headers"
+            | "identity.auth"
     )
 }
 
@@ -94,10 +97,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 nofollow,
                 drop_params,
             },
-        identity: Identity {
-            user_agent,
-            headers,
-        },
+        identity:
+            Identity {
+                user_agent,
+                headers,
+                safe_headers,
+                auth,
+            },
         request:
             Request {
                 connect_timeout,
@@ -181,6 +187,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ),
         ("identity.user_agent", quoted(user_agent)),
         ("identity.headers", headers_text(headers)),
+        ("identity.safe_headers", list(safe_headers.iter().cloned())),
+        ("identity.auth", list(auth.iter().map(login_text))),
         ("request.connect_timeout", duration_text(*connect_timeout)),
         ("request.read_timeout", duration_text(*read_timeout)),
         ("request.total_timeout", duration_text(*total_timeout)),

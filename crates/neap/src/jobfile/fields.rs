@@ -4,7 +4,7 @@
 //! of them at once. Each `--set key=value` then replaces the field it names, so the last one wins. What
 //! an override replaces is not looked at any more.
 
-mod pools;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -80,10 +80,10 @@ impl Override {
 /// Everything that was written, by known key.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
-    /// By key; that of a value in a pool is [`keys::pool_key`]'s.
+    /// By key; that of a value in one of many tables is [`keys::Tables::key_in`]'s.
     fields: BTreeMap<String, Field<'a>>,
-    /// Where each `[[proxy.pool]]` begins.
-    pools: Vec<Spot>,
+    /// Where each of the tables of a key begins.
+    tables: BTreeMap<&'static str, Vec<Spot>>,
     /// `identity.headers`, by name as written. Kept apart so that one header can be overridden.
     pub(super) headers: Vec<(String, Field<'a>)>,
     /// Where each section of the file begins.
@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// What was written for a key of [`keys::KEYS`], or for one of a pool.
+    /// What was written for a key of [`keys::KEYS`], or for one of its tables.
     pub(super) fn get(&self, key: &str) -> Option<&Field<'a>> {
         self.fields.get(key)
     }
@@ -165,10 +165,12 @@ impl<'a> Fields<'a> {
     fn add(&mut self, section: &str, name: &str, field: Field<'a>, problems: &mut Problems) {
         match keys::find(section, name) {
             Some("identity.headers") => self.add_headers(field, problems),
-            Some("proxy.pool") => self.add_pools(field, problems),
-            Some(key) => {
-                self.fields.insert(key.to_owned(), field);
-            }
+            Some(key) => match keys::tables(key) {
+                Some(tables) => self.add_tables(tables, field, problems),
+                None => {
+                    self.fields.insert(key.to_owned(), field);
+                }
+            },
             None => problems.key(field.key, keys::unknown(section, name)),
         }
     }

@@ -1,12 +1,15 @@
 //! Which request headers may a job set?
 //!
-//! A job is stored, so a header that logs in must take its value from the environment. Headers that
+//! A job is stored, so a header that logs in must take its value from the environment or a file. Headers that
 //! frame the message or belong to one connection are the HTTP client's: a job that set them could make
 //! two servers disagree on where a request ends (RFC 9112, section 11.2).
+
+use std::path::Path;
 
 use neap_core::job::Template;
 
 use super::problem::Complaint;
+use super::values::{absolute, path};
 use crate::print::escape::quoted;
 
 /// Most headers of a job; Apache takes 100 a request, some of which the client needs.
@@ -66,8 +69,8 @@ pub(super) fn name(text: &str) -> Result<String, Complaint> {
     Ok(name)
 }
 
-/// Reads the value of the header `name`, which is in lower case.
-pub(super) fn value(name: &str, text: &str) -> Result<Template, Complaint> {
+/// Reads the value of the header `name`, which is in lower case; paths in it are relative to `dir`.
+pub(super) fn value(name: &str, text: &str, dir: &Path) -> Result<Template, Complaint> {
     let value = Template(text.to_owned());
     let is_credential = CREDENTIAL_PARTS.iter().any(|part| name.contains(part));
     if is_credential && !value.is_secret() {
@@ -77,7 +80,7 @@ pub(super) fn value(name: &str, text: &str) -> Result<Template, Complaint> {
         let message = format!("`{name}` may hold a secret, and jobs are stored");
         return Err(Complaint::new(message)
             .help(format!(
-                "take it from the environment: \"${{env:{variable}}}\""
+                "take it from the environment, \"${{env:{variable}}}\", or from a file, \"${{file:PATH}}\""
             ))
             .secret());
     }
@@ -86,28 +89,38 @@ pub(super) fn value(name: &str, text: &str) -> Result<Template, Complaint> {
         let message = format!("a header value has at most {MAX_VALUE} visible ASCII characters");
         return Err(Complaint::new(message).help("without blanks at its ends"));
     }
-    references(text)?;
-    Ok(value)
+    template(text, dir)
 }
 
-/// Checks that every `${` is a whole `${env:NAME}`.
-pub(super) fn references(text: &str) -> Result<(), Complaint> {
+/// Reads a text with references to the environment and to files, whose paths are relative to `dir`.
+pub(super) fn template(text: &str, dir: &Path) -> Result<Template, Complaint> {
+    references(text, &["env", "file"])?;
+    Template(text.to_owned()).with_paths(|path| absolute(path, dir))
+}
+
+/// Checks that every `${` is a whole reference of one of these kinds: `${env:NAME}`, `${file:PATH}`.
+pub(super) fn references(text: &str, kinds: &[&str]) -> Result<(), Complaint> {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("${") {
-        let name = after
-            .strip_prefix("env:")
-            .and_then(|after| after.split_once('}'));
-        let is_name = |name: &str| {
-            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            !name.is_empty() && name.bytes().all(is_known)
-        };
-        match name {
-            Some((name, after)) if is_name(name) => rest = after,
-            Some(_) | None => {
-                return Err(Complaint::new("`${` does not begin a reference")
-                    .help("write `${env:NAME}` with a NAME of A-Z, a-z, 0-9 and `_`"));
-            }
-        }
+        let whole = after.split_once('}').and_then(|(inner, after)| {
+            let (kind, name) = inner.split_once(':')?;
+            let is_name = match kind {
+                "env" => name.bytes().all(is_known),
+                // A file is named as anywhere in a job file.
+                _ => path(name).is_ok(),
+            };
+            (kinds.contains(&kind) && !name.is_empty() && is_name).then_some(after)
+        });
+        rest = whole.ok_or_else(|| {
+            let or_file = match kinds.contains(&"file") {
+                true => ", or `${file:PATH}`",
+                false => "",
+            };
+            Complaint::new("`${` does not begin a reference").help(format!(
+                "write `${{env:NAME}}` with a NAME of A-Z, a-z, 0-9 and `_`{or_file}"
+            ))
+        })?;
     }
     Ok(())
 }
@@ -115,6 +128,10 @@ pub(super) fn references(text: &str) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn value(name: &str, text: &str) -> Result<Template, Complaint> {
+        super::value(name, text, Path::new("/jobs"))
+    }
 
     #[test]
     fn names() {
@@ -167,7 +184,9 @@ mod tests {
             ("${env:X", "does not begin a reference"),
             ("${env:}", "does not begin a reference"),
             ("${env:A-B}", "does not begin a reference"),
-            ("${file:x}", "does not begin a reference"),
+            ("${file:}", "does not begin a reference"),
+            ("${file:x", "does not begin a reference"),
+            ("${home:x}", "does not begin a reference"),
             ("${env:A} ${HOME}", "does not begin a reference"),
         ] {
             let message = value("x-test", text).unwrap_err().message;
@@ -175,5 +194,7 @@ mod tests {
         }
         assert!(value("x-test", &"x".repeat(MAX_VALUE + 1)).is_err());
         assert!(value("x-test", "${env:A}-${env:B_2}").is_ok());
+        let from_file = value("x-test", "k ${file:keys/shop}").unwrap();
+        assert_eq!(from_file.0, "k ${file:/jobs/keys/shop}");
     }
 }

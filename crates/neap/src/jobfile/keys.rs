@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 49] = [
+pub(super) const KEYS: [&str; 51] = [
     "neap",
     "name",
     "description",
@@ -23,6 +23,8 @@ pub(super) const KEYS: [&str; 49] = [
     "crawl.drop_params",
     "identity.user_agent",
     "identity.headers",
+    "identity.safe_headers",
+    "identity.auth",
     "request.connect_timeout",
     "request.read_timeout",
     "request.total_timeout",
@@ -56,16 +58,72 @@ pub(super) const KEYS: [&str; 49] = [
     "expect.min_pages",
 ];
 
-/// Every key of a `[[proxy.pool]]`.
-pub(super) const POOL_KEYS: [&str; 7] = [
-    "name",
-    "urls",
-    "file",
-    "select",
-    "sticky",
-    "max_per_proxy",
-    "fallback",
-];
+/// A key that may stand there many times, each time with keys of its own: `[[proxy.pool]]`.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// Its whole name.
+    pub(super) key: &'static str,
+    /// The keys of one of them.
+    pub(super) keys: &'static [&'static str],
+    /// Most of them.
+    pub(super) most: usize,
+    /// What one of them is called; many have an `s` more.
+    pub(super) one: &'static str,
+}
+
+/// Pools of proxies; each is asked in turn whether it helps a host.
+pub(super) const POOLS: Tables = Tables {
+    key: "proxy.pool",
+    keys: &[
+        "name",
+        "urls",
+        "file",
+        "select",
+        "sticky",
+        "max_per_proxy",
+        "fallback",
+    ],
+    most: 32,
+    one: "pool",
+};
+
+/// Logins, each of one host.
+pub(super) const LOGINS: Tables = Tables {
+    key: "identity.auth",
+    keys: &["origin", "user", "password", "bearer"],
+    most: 1_000,
+    one: "login",
+};
+
+/// All of them.
+const TABLES: [&Tables; 2] = [&POOLS, &LOGINS];
+
+/// The tables of this name, if that is a key of such.
+pub(super) fn tables(key: &str) -> Option<&'static Tables> {
+    TABLES.into_iter().find(|tables| tables.key == key)
+}
+
+impl Tables {
+    /// The name under which a value of one of them is kept; they are counted from 0.
+    pub(super) fn key_in(&self, place: usize, name: &str) -> String {
+        format!("{}[{place}].{name}", self.key)
+    }
+
+    /// The name of a key of one of them, as `keys` has it.
+    pub(super) fn find(&self, name: &str) -> Option<&'static str> {
+        self.keys.iter().find(|known| **known == name).copied()
+    }
+
+    /// What to say about a key of one of them that does not exist.
+    pub(super) fn unknown(&self, key: &str) -> Complaint {
+        let help = match nearest(key, self.keys.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.key == POOLS.key && key == "direct" => belongs("proxy.direct"),
+            None => format!("keys of [[{}]]: {}", self.key, self.keys.join(", ")),
+        };
+        Complaint::new(format!("unknown key `{}`", escape::quoted(key))).help(help)
+    }
+}
 
 /// The names of the sections.
 pub(super) fn sections() -> Vec<&'static str> {
@@ -95,26 +153,6 @@ pub(super) fn split(key: &str) -> (&str, &str) {
     key.split_once('.').unwrap_or(("", key))
 }
 
-/// The name under which a value of a pool is kept; pools are counted from 0.
-pub(super) fn pool_key(place: usize, name: &str) -> String {
-    format!("proxy.pool[{place}].{name}")
-}
-
-/// The name of a key of a pool, as [`POOL_KEYS`] has it.
-pub(super) fn find_in_pool(name: &str) -> Option<&'static str> {
-    POOL_KEYS.into_iter().find(|known| *known == name)
-}
-
-/// What to say about a key of a pool that does not exist.
-pub(super) fn unknown_in_pool(key: &str) -> Complaint {
-    let help = match nearest(key, POOL_KEYS) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if key == "direct" => belongs("proxy.direct"),
-        None => format!("keys of [[proxy.pool]]: {}", POOL_KEYS.join(", ")),
-    };
-    Complaint::new(format!("unknown key `{}`", escape::quoted(key))).help(help)
-}
-
 /// What to say about a key (or section) that does not exist.
 pub(super) fn unknown(section: &str, key: &str) -> Complaint {
     let message = format!("unknown key `{}`", escape::quoted(key));
@@ -125,7 +163,8 @@ pub(super) fn unknown(section: &str, key: &str) -> Complaint {
 /// one elsewhere, then everything that would be right.
 fn advice(section: &str, key: &str) -> String {
     if section == "proxy"
-        && let Some(key) = nearest(key, POOL_KEYS).filter(|near| *near == key || *near == "urls")
+        && let Some(key) =
+            nearest(key, POOLS.keys.iter().copied()).filter(|near| *near == key || *near == "urls")
     {
         return format!("`{key}` belongs to a pool, which begins with [[proxy.pool]]");
     }

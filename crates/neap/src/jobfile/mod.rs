@@ -9,6 +9,7 @@ mod build;
 pub(crate) mod compare;
 mod fields;
 mod headers;
+mod identity;
 pub(crate) mod input;
 mod keys;
 pub(crate) mod problem;

@@ -12,15 +12,12 @@ use neap_fetch::Egress;
 use super::fields::Field;
 use super::headers::references;
 use super::input::STDIN;
-use super::keys::{nearest, pool_key};
+use super::keys::{POOLS, nearest};
 use super::problem::Complaint;
 use super::reader::Reader;
 use super::source::{Source, Spot};
 use super::values::{self, SELECTS, STICKIES};
 use crate::print::escape::quoted;
-
-/// Most pools: each is asked in turn whether it helps a host.
-pub(super) const MAX_POOLS: usize = 32;
 
 /// Most proxies of a pool in the job file itself; more belong into its file.
 const MAX_URLS: usize = 10_000;
@@ -31,7 +28,7 @@ const MAX_PER_PROXY: u32 = 1_024;
 /// Reads `[proxy]`; `path` is the job file, which the files of pools are relative to.
 pub(super) fn proxy(reader: &mut Reader<'_>, path: &Path) -> Proxy {
     let dir = path.parent().unwrap_or(Path::new(""));
-    let places = 0..reader.fields.pools().len();
+    let places = 0..reader.fields.tables(&POOLS).len();
     Proxy {
         pools: places.map(|place| pool(reader, place, dir)).collect(),
         direct: reader.flag("proxy.direct", Proxy::default().direct),
@@ -39,7 +36,7 @@ pub(super) fn proxy(reader: &mut Reader<'_>, path: &Path) -> Proxy {
 }
 
 fn pool(reader: &mut Reader<'_>, place: usize, dir: &Path) -> ProxyPool {
-    let key = |name| pool_key(place, name);
+    let key = |name| POOLS.key_in(place, name);
     let default = ProxyPool::named(name(reader, place));
     let (urls_key, file_key) = (key("urls"), key("file"));
     let pool = ProxyPool {
@@ -81,7 +78,7 @@ fn pool(reader: &mut Reader<'_>, place: usize, dir: &Path) -> ProxyPool {
 }
 
 fn name(reader: &mut Reader<'_>, place: usize) -> String {
-    let key = pool_key(place, "name");
+    let key = POOLS.key_in(place, "name");
     let Some(field) = reader.fields.get(&key) else {
         let complaint = Complaint::new("the pool has no name")
             .help("add e.g. `name = \"datacentre\"`; messages and SQL call it that");
@@ -106,7 +103,7 @@ fn name(reader: &mut Reader<'_>, place: usize) -> String {
 
 /// Where a pool begins.
 fn spot(reader: &Reader<'_>, place: usize) -> Spot {
-    reader.fields.pools()[place].clone()
+    reader.fields.tables(&POOLS)[place].clone()
 }
 
 /// Reads a proxy, whose user name and password are not written but named.
@@ -126,7 +123,7 @@ fn url(text: &str) -> Result<Template, Complaint> {
         true => complaint,
         false => complaint.secret(),
     };
-    references(text).map_err(hidden)?;
+    references(text, &["env"]).map_err(hidden)?;
     // What a variable holds is known to a run only; a digit may be a name, a password and a port.
     Egress::resolve(&template, |_| Some("1".to_owned()))
         .map_err(|error| hidden(Complaint::new(error.to_string())))?;
@@ -150,11 +147,7 @@ fn file(text: &str, dir: &Path) -> Result<String, Complaint> {
         return Err(Complaint::new("standard input cannot be read again")
             .help("name a file; it is read when a run starts and whenever it changes"));
     }
-    let path = std::path::absolute(dir.join(text))
-        .map_err(|error| Complaint::new(format!("no path leads there: {error}")))?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|_| Complaint::new("its directory has a name that is not UTF-8"))
+    values::absolute(&text, dir)
 }
 
 /// Pools that are good alone and not with each other, or not with the rest.
@@ -176,13 +169,13 @@ pub(super) fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) 
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("pools: {}", quoted(&names().collect::<Vec<_>>().join(", "))),
             };
-            let key = pool_key(pool, "fallback");
+            let key = POOLS.key_in(pool, "fallback");
             reader.complain(&[&key], file, complaint.help(help));
         }
         ChainError::Cycle { pool, .. } => {
             let help = "pools are tried one after the other and none twice; without `fallback` comes the \
                         next one in the file that was not tried";
-            let key = pool_key(pool, "fallback");
+            let key = POOLS.key_in(pool, "fallback");
             reader.complain(&[&key], file, complaint.help(help));
         }
         ChainError::Unreached { pool } => {

@@ -92,6 +92,12 @@ fn every_key_takes_its_good_value() {
             "{ Accept-Language = 'de', Cookie = '${env:C}' }",
             "[\"accept-language: de\", \"cookie: ${env:C}\"]",
         ),
+        ("identity.safe_headers", "[]", "[]"),
+        (
+            "identity.auth",
+            "[{ origin = 'https://A.example:443/', bearer = '${env:T}' }]",
+            "[\"https://a.example: bearer ${env:T}\"]",
+        ),
         ("request.connect_timeout", "'5s'", "5s"),
         ("request.read_timeout", "'20s'", "20s"),
         ("request.total_timeout", "'1m 30s'", "1m 30s"),
@@ -885,7 +891,7 @@ fn a_changed_pace_holds_at_once_and_a_changed_crawl_is_refused() {
 fn the_examples_are_good_and_show_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs");
     let mut shown_keys = std::collections::BTreeSet::new();
-    let mut shown_pool_keys = std::collections::BTreeSet::new();
+    let mut shown_in_tables = std::collections::BTreeSet::new();
     for name in ["list", "site", "polite", "proxies", "demo"] {
         let path = dir.join(name).with_extension("toml");
         let at_home = ["input.urls=['http://127.0.0.1:1/']", "input.sitemaps=[]"];
@@ -912,10 +918,13 @@ fn the_examples_are_good_and_show_every_key() {
         if !fields.headers.is_empty() {
             shown_keys.insert("identity.headers");
         }
-        for place in 0..fields.pools().len() {
-            shown_keys.insert("proxy.pool");
-            let is_shown = |key: &&str| fields.get(&keys::pool_key(place, key)).is_some();
-            shown_pool_keys.extend(keys::POOL_KEYS.into_iter().filter(is_shown));
+        for tables in [&keys::POOLS, &keys::LOGINS] {
+            for place in 0..fields.tables(tables).len() {
+                shown_keys.insert(tables.key);
+                let is_shown = |key: &&str| fields.get(&tables.key_in(place, key)).is_some();
+                let shown = tables.keys.iter().copied().filter(is_shown);
+                shown_in_tables.extend(shown.map(|key| (tables.key, key)));
+            }
         }
     }
     let missing: Vec<&str> = keys::KEYS
@@ -924,9 +933,9 @@ fn the_examples_are_good_and_show_every_key() {
         .collect();
     assert_eq!(missing, [""; 0], "keys that no example shows");
     assert_eq!(
-        shown_pool_keys.len(),
-        keys::POOL_KEYS.len(),
-        "{shown_pool_keys:?}"
+        shown_in_tables.len(),
+        keys::POOLS.keys.len() + keys::LOGINS.keys.len(),
+        "{shown_in_tables:?}"
     );
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Each function reads the text of one value and complains in words that say what to write instead.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
+use neap_core::Host;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::{
     Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, Sticky,
@@ -129,7 +131,7 @@ pub(super) fn input_url(text: &str) -> Result<CanonicalUrl, Complaint> {
     })?;
     if has_credentials(text) {
         return Err(Complaint::new("a user name or password in a URL")
-            .help("jobs are stored; send it as a header whose value comes from the environment:\n[identity]\nheaders = { authorization = \"Basic ${env:SHOP_LOGIN}\" }")
+            .help("jobs are stored; give it to the host by itself, the password from the environment:\n[[identity.auth]]\norigin = \"https://shop.example\"\nuser = \"ann\"\npassword = \"${env:SHOP_PASSWORD}\"")
             .secret());
     }
     Ok(url)
@@ -195,6 +197,32 @@ fn name_for(text: &str, what: &str) -> Result<String, Complaint> {
             "1 to {MAX_NAME} characters of a-z, A-Z, 0-9, `.`, `_` and `-`"
         )),
     )
+}
+
+/// Makes a path that is relative to the directory of the job file one that means the same everywhere.
+pub(super) fn absolute(path: &str, dir: &Path) -> Result<String, Complaint> {
+    let path = std::path::absolute(dir.join(path))
+        .map_err(|error| Complaint::new(format!("no path leads there: {error}")))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|_| Complaint::new("its directory has a name that is not UTF-8"))
+}
+
+/// Reads a host: scheme, name and port, nothing else.
+pub(super) fn origin(text: &str) -> Result<Host, Complaint> {
+    let complaint = || {
+        let message = format!("`{}` is no scheme, host and port", quoted(text));
+        Complaint::new(message)
+            .help(r#"write e.g. "https://api.example.org" or "http://10.0.0.1:8080""#)
+    };
+    if has_credentials(text) {
+        let message = "a user name or password has no place here, and jobs are stored";
+        let help = "write scheme, host and port alone";
+        return Err(Complaint::new(message).help(help).secret());
+    }
+    let url = Url::parse(text.trim()).map_err(|_| complaint())?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    Host::of(&url).filter(|_| is_bare).ok_or_else(complaint)
 }
 
 /// Reads a description.
@@ -439,12 +467,12 @@ mod tests {
             (
                 "https://me:pw@a.example/",
                 "user name or password",
-                "${env:SHOP_LOGIN}",
+                "${env:SHOP_PASSWORD}",
             ),
             (
                 "https://me@a.example/",
                 "user name or password",
-                "${env:SHOP_LOGIN}",
+                "${env:SHOP_PASSWORD}",
             ),
         ] {
             let complaint = input_url(text).unwrap_err();

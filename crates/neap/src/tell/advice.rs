@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
     row("own_credentials", &["http_407"],
         "something on the way wants a user and a password as proxies do: set the right ones"),
     row("own_credentials", &[],
-        "the site wants a login: set the right user and password in `identity.headers`"),
+        "the site wants a login: set the right user and password in `identity.auth`"),
     row("own_network", &["lost"],
         "a run died while these were in flight: the next one asks them again by itself"),
     row("own_network", &["dns"],
@@ -225,7 +225,7 @@ mod tests {
                 Some("proxy_auth"),
                 "their pool is not used",
             ),
-            ("own_credentials", "http_401", None, "`identity.headers`"),
+            ("own_credentials", "http_401", None, "`identity.auth`"),
             ("own_network", "lost", None, "a run died"),
             ("nobody", "too_large", None, "`request.max_body`"),
             (

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use neap_core::attribution::{Attribution, Fault};
 use neap_core::job::{Job, RobotsMode, Template};
 use neap_core::{CanonicalUrl, classify::Outcome};
-use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget};
+use neap_fetch::{BodyLimit, Egress, Fetcher, MemoryBudget};
 
 use self::asker::{Asker, Last, What};
 use self::robots::Rules;
@@ -149,8 +149,8 @@ fn url(text: &str) -> Result<CanonicalUrl, Failure> {
     if parsed.is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
         return Err(Failure::usage(
             "a user name or password in a URL is not sent",
-            "send it as a header of a job file, its value from the environment: \
-             `headers = { authorization = \"Basic ${env:LOGIN}\" }`",
+            "give it to its host in a job file, the password from the environment: `[[identity.auth]]` with \
+             `origin`, `user` and `password = \"${env:PASSWORD}\"`",
         ));
     }
     CanonicalUrl::parse(text).map_err(|error| bad(error.to_string(), help()))
@@ -163,14 +163,8 @@ fn asker(
     url: &CanonicalUrl,
 ) -> Result<Asker, Failure> {
     let lookup = |name: &str| std::env::var(name).ok();
-    let settings = FetchSettings {
-        request: job.request.clone(),
-        user_agent: job.identity.user_agent.clone(),
-        headers: neap_runner::request_headers(job, lookup)?,
-        header_hosts: [url.host()].into(),
-        concurrency: 1,
-        extra_roots: Vec::new(),
-    };
+    let mut settings = neap_runner::fetch_settings(job, [url.host()].into(), lookup)?;
+    settings.concurrency = 1;
     let fetcher = Fetcher::new(&settings, Arc::new(MemoryBudget::default()))
         .map_err(|error| Failure::usage(words(&error), "see `[identity]` of the job file"))?;
     let detail = match (options.trace, global.verbose) {

@@ -1,37 +1,39 @@
-//! Which value does each key of each pool have?
+//! Which value does each key of each table have, where a key is many tables?
 
 use toml::de::DeValue;
 
 use super::{Field, Fields, kind, table};
-use crate::jobfile::keys;
+use crate::jobfile::keys::{self, POOLS, Tables};
 use crate::jobfile::problem::{Complaint, Problems};
-use crate::jobfile::proxies::MAX_POOLS;
 use crate::jobfile::source::Spot;
 use crate::print::escape::quoted;
 
-/// What the keys of all values in pools begin with.
-const POOLS: &str = "proxy.pool[";
-
 impl<'a> Fields<'a> {
-    /// Where each pool begins.
-    pub(in crate::jobfile) fn pools(&self) -> &[Spot] {
-        &self.pools
+    /// Where each of these tables begins.
+    pub(in crate::jobfile) fn tables(&self, tables: &Tables) -> &[Spot] {
+        self.tables.get(tables.key).map_or(&[], Vec::as_slice)
     }
 
     /// What a pool is called, if its name is a text.
     pub(in crate::jobfile) fn pool_name(&self, place: usize) -> Option<&str> {
-        let field = self.get(&keys::pool_key(place, "name"))?;
+        let field = self.get(&POOLS.key_in(place, "name"))?;
         field.value.get_ref().as_str()
     }
 
-    /// Takes all pools, in place of those that are there.
-    pub(super) fn add_pools(&mut self, field: Field<'a>, problems: &mut Problems) {
+    /// Takes all tables of a key, in place of those that are there.
+    pub(super) fn add_tables(
+        &mut self,
+        tables: &'static Tables,
+        field: Field<'a>,
+        problems: &mut Problems,
+    ) {
         let source = field.key.source.clone();
         let spot = field.spot();
-        self.pools.clear();
-        self.fields.retain(|key, _| !key.starts_with(POOLS));
-        let pools = match field.value.into_inner() {
-            DeValue::Array(pools) => pools,
+        self.tables.remove(tables.key);
+        let begin = format!("{}[", tables.key);
+        self.fields.retain(|key, _| !key.starts_with(&begin));
+        let elements = match field.value.into_inner() {
+            DeValue::Array(elements) => elements,
             other @ (DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
@@ -39,41 +41,51 @@ impl<'a> Fields<'a> {
             | DeValue::Datetime(_)
             | DeValue::Table(_)) => {
                 let message = format!("expected an array of tables, found {}", kind(&other));
-                let help = "begin each pool with [[proxy.pool]]";
+                let help = format!("begin each {} with [[{}]]", tables.one, tables.key);
                 return problems.value(spot, Complaint::new(message).help(help));
             }
         };
-        for pool in pools {
-            let key = source.spot(pool.span());
-            if self.pools.len() == MAX_POOLS {
-                let message = format!("at most {MAX_POOLS} pools are taken");
-                return problems.value(key, Complaint::new(message));
+        let mut spots = Vec::new();
+        for value in elements {
+            let key = source.spot(value.span());
+            if spots.len() == tables.most {
+                let message = format!("at most {} {}s are taken", tables.most, tables.one);
+                problems.value(key, Complaint::new(message));
+                break;
             }
-            let value = pool;
-            let Some(table) = table(
+            let (place, field) = (
+                spots.len(),
                 Field {
                     key: key.clone(),
                     value,
                 },
-                problems,
-            ) else {
+            );
+            let Some(table) = table(field, problems) else {
                 continue;
             };
-            self.pools.push(key);
+            spots.push(key);
             for (key, value) in table {
                 let name = key.get_ref().to_string();
                 let key = source.spot(key.span());
-                self.add_to_pool(self.pools.len() - 1, &name, Field { key, value }, problems);
+                self.add_to_table(tables, place, &name, Field { key, value }, problems);
             }
         }
+        self.tables.insert(tables.key, spots);
     }
 
-    fn add_to_pool(&mut self, place: usize, name: &str, field: Field<'a>, problems: &mut Problems) {
-        match keys::find_in_pool(name) {
+    fn add_to_table(
+        &mut self,
+        tables: &Tables,
+        place: usize,
+        name: &str,
+        field: Field<'a>,
+        problems: &mut Problems,
+    ) {
+        match tables.find(name) {
             Some(name) => {
-                self.fields.insert(keys::pool_key(place, name), field);
+                self.fields.insert(tables.key_in(place, name), field);
             }
-            None => problems.key(field.key, keys::unknown_in_pool(name)),
+            None => problems.key(field.key, tables.unknown(name)),
         }
     }
 
@@ -91,13 +103,13 @@ impl<'a> Fields<'a> {
             return problems.value(field.key, complaint);
         };
         let (pool, key) = (pool.trim(), key.trim());
-        let places = 0..self.pools.len();
+        let places = 0..self.tables(&POOLS).len();
         let names = || places.clone().filter_map(|place| self.pool_name(place));
         match places
             .clone()
             .find(|place| self.pool_name(*place) == Some(pool))
         {
-            Some(place) => self.add_to_pool(place, key, field, problems),
+            Some(place) => self.add_to_table(&POOLS, place, key, field, problems),
             None => {
                 let help = match keys::nearest(pool, names()) {
                     Some(near) => format!("did you mean `{near}`?"),

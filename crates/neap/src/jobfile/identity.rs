@@ -1,0 +1,184 @@
+//! As whom does a job file say that its crawl asks?
+//!
+//! Headers and logins are secrets more often than not, and jobs are stored: a password or a token only ever names the
+//! place where it is found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use neap_core::Host;
+use neap_core::job::{Auth, Identity, Login, Template};
+
+use super::headers::{self, MAX_HEADERS};
+use super::keys::LOGINS;
+use super::problem::Complaint;
+use super::reader::{Reader, string};
+use super::values;
+use crate::print::escape::quoted;
+
+/// Longest user name, password or token as written in the job file, in bytes.
+const MAX_LOGIN: usize = 4 << 10;
+
+/// Reads `[identity]`; `path` is the job file, which the files of secrets are relative to.
+pub(super) fn identity(reader: &mut Reader<'_>, path: &Path) -> Identity {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let user_agent = reader.text("identity.user_agent", values::user_agent);
+    let headers = request_headers(reader, dir);
+    Identity {
+        user_agent: user_agent.unwrap_or(Identity::default().user_agent),
+        safe_headers: safe_headers(reader, &headers),
+        headers,
+        auth: logins(reader, dir),
+    }
+}
+
+fn request_headers(reader: &mut Reader<'_>, dir: &Path) -> BTreeMap<String, Template> {
+    let mut headers = BTreeMap::new();
+    for (written, field) in &reader.fields.headers {
+        if headers.len() == MAX_HEADERS {
+            let complaint = Complaint::new(format!("at most {MAX_HEADERS} headers are taken"));
+            reader.problems.value(field.key.clone(), complaint);
+            break;
+        }
+        let name = match headers::name(written) {
+            Ok(name) => name,
+            Err(complaint) => {
+                reader.problems.value(field.key.clone(), complaint);
+                continue;
+            }
+        };
+        let value = string(field.value.get_ref()).and_then(|text| headers::value(&name, text, dir));
+        match value {
+            Ok(value) => {
+                if headers.insert(name, value).is_some() {
+                    let complaint = Complaint::new("the header is set twice")
+                        .help("the case of a header's name means nothing");
+                    reader.problems.value(field.key.clone(), complaint);
+                }
+            }
+            Err(complaint) => reader.problems.value(field.spot(), complaint),
+        }
+    }
+    headers
+}
+
+/// Those headers that every host may see, which no secret is among.
+fn safe_headers(reader: &mut Reader<'_>, headers: &BTreeMap<String, Template>) -> BTreeSet<String> {
+    let read = |text: &str| {
+        let name = headers::name(text)?;
+        match headers.get(&name) {
+            None => {
+                let message = format!("there is no header `{name}` in `identity.headers`");
+                Err(Complaint::new(message).help("only headers that are set there can be safe"))
+            }
+            Some(value) if value.is_secret() => {
+                let message = format!("`{name}` is a secret, which is never sent to every host");
+                let help = "leave it out: it goes to the hosts of the input URLs";
+                Err(Complaint::new(message).help(help))
+            }
+            Some(_) => Ok(name),
+        }
+    };
+    let names = reader.texts("identity.safe_headers", MAX_HEADERS, read);
+    names.into_iter().collect()
+}
+
+fn logins(reader: &mut Reader<'_>, dir: &Path) -> Vec<Auth> {
+    let mut logins: Vec<Auth> = Vec::new();
+    for place in 0..reader.fields.tables(&LOGINS).len() {
+        let Some(auth) = login(reader, place, dir) else {
+            continue;
+        };
+        if logins.iter().any(|other| other.origin == auth.origin) {
+            let message = format!(
+                "another login is for {} already",
+                quoted(auth.origin.as_str())
+            );
+            let complaint = Complaint::new(message).help("each host has one login");
+            let spot = reader.fields.tables(&LOGINS)[place].clone();
+            reader.problems.value(spot, complaint);
+        }
+        logins.push(auth);
+    }
+    logins
+}
+
+/// Reads one login; `None` if something is wrong with it.
+fn login(reader: &mut Reader<'_>, place: usize, dir: &Path) -> Option<Auth> {
+    let key = |name| LOGINS.key_in(place, name);
+    let spot = reader.fields.tables(&LOGINS)[place].clone();
+    let is_there = |reader: &Reader<'_>, name| reader.fields.get(&key(name)).is_some();
+    let [has_origin, has_user, has_password, has_bearer] =
+        ["origin", "user", "password", "bearer"].map(|name| is_there(reader, name));
+    let missing = match (has_origin, has_user, has_password, has_bearer) {
+        (false, ..) => {
+            Some("the login says no host; add e.g. `origin = \"https://api.example.org\"`")
+        }
+        (true, true, true, false) | (true, false, false, true) => None,
+        (true, true, false, false) => Some("the login has a user and no password"),
+        (true, false, true, false) => Some("the login has a password and no user"),
+        (true, false, false, false) => {
+            Some("the login says nothing: it has `user` and `password`, or `bearer`")
+        }
+        (true, true, _, true) | (true, false, true, true) => {
+            Some("a login has `user` and `password`, or else `bearer`")
+        }
+    };
+    let origin: Option<Host> = reader.text(&key("origin"), values::origin);
+    let user = reader.text(&key("user"), |text| user(text, dir));
+    let [password, bearer] =
+        ["password", "bearer"].map(|name| reader.text(&key(name), |text| secret(name, text, dir)));
+    if let Some(missing) = missing {
+        reader.problems.value(spot, Complaint::new(missing));
+        return None;
+    }
+    let login = match (user, password, bearer) {
+        (Some(user), Some(password), None) => Login::Basic { user, password },
+        (None, None, Some(token)) => Login::Bearer(token),
+        // What is wrong was complained about.
+        (_, _, _) => return None,
+    };
+    origin.map(|origin| Auth { origin, login })
+}
+
+fn user(text: &str, dir: &Path) -> Result<Template, Complaint> {
+    let template = short(text, dir)?;
+    if !template.is_secret() && text.contains(':') {
+        return Err(Complaint::new("a user name has no colon")
+            .help("the first one would begin the password (RFC 7617, section 2)"));
+    }
+    Ok(template)
+}
+
+/// Reads where a password or a token is found.
+fn secret(what: &str, text: &str, dir: &Path) -> Result<Template, Complaint> {
+    if !Template(text.to_owned()).is_secret() {
+        let message = format!("a {what} is written here, and jobs are stored");
+        let help =
+            "take it from the environment, \"${env:SHOP_LOGIN}\", or from a file, \"${file:PATH}\"";
+        return Err(Complaint::new(message).help(help).secret());
+    }
+    short(text, dir).map_err(Complaint::secret)
+}
+
+fn short(text: &str, dir: &Path) -> Result<Template, Complaint> {
+    let is_visible = |c: char| !c.is_control();
+    if text.is_empty() || text.len() > MAX_LOGIN || !text.chars().all(is_visible) {
+        let message = format!("a login has 1 to {MAX_LOGIN} visible characters");
+        return Err(Complaint::new(message));
+    }
+    headers::template(text, dir)
+}
+
+/// A login as it is shown: never more than where a secret is found.
+pub(super) fn login_text(auth: &Auth) -> String {
+    match &auth.login {
+        Login::Basic { user, password } => {
+            format!("{}: user {}, password {}", auth.origin, user.0, password.0)
+        }
+        Login::Bearer(token) => format!("{}: bearer {}", auth.origin, token.0),
+    }
+}
+
+#[cfg(test)]
+mod tests;
