@@ -147,12 +147,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Waits for a running checkpoint and gives the connection up.
+    /// Waits for a running checkpoint and gives the connection up; there is no checkpoint after that.
     ///
     /// # Errors
     /// As [`Checkpointer::tick`].
-    pub(crate) async fn stop(self) -> Result<(), sqlx::Error> {
-        match self.state {
+    pub(crate) async fn stop(&mut self) -> Result<(), sqlx::Error> {
+        match std::mem::replace(&mut self.state, State::Gone) {
             State::Busy(job) => match job.await {
                 Ok((_, Err(error))) => Err(error),
                 Ok((_, Ok(_))) => Ok(()),

@@ -171,7 +171,7 @@ impl HostNumbers {
         self.remember(&rows.await?);
         let missing = self.missing(urls);
         let rows = INSERT_HOSTS.fetch(connection, &missing, |name, args| {
-            args.text(name).int(partition(name));
+            args.text(name).int(i64::from(partition(name)));
         });
         self.remember(&rows.await?);
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! A [`SqliteStore`] is opened, submitted to and locked; a [`Writer`] takes [`Command`]s of the one run that
 //! holds the lock and answers with [`Event`]s once they are durable; any number of [`Reader`]s look on.
-//! Everything that is written is written in batches, so that another database can take SQLite's place.
+//! The writer knows no SQLite: it drives whatever is a [`Store`], in batches.
 
 mod batch;
 mod blame;
@@ -27,6 +27,8 @@ mod query;
 mod reader;
 mod recover;
 pub mod segments;
+mod session;
+mod store;
 mod story;
 mod submit;
 #[cfg(test)]
@@ -57,7 +59,9 @@ pub use proxies::{ProxyCause, ProxyColumn, ProxyStands, ProxySummary};
 pub use query::{Rows, Value};
 pub use reader::Reader;
 pub use recover::{LOST_ALONE_MAX, Recovered, Run};
-pub use segments::{Records, StoredBody, records};
+pub use segments::{Originals, Records, StoredBody, records};
+pub use session::SqliteSession;
+pub use store::{Partition, Partitions, Session, Steering, Store};
 pub use story::{Hop, Meanwhile, SkippedLink, Story, Tried, Verdict};
 pub use submit::{InputFile, InputRow, Intake, Submission, Submitted};
 pub use upkeep::{Check, Doomed, Emptied, Finding, GcRule, Part, PartKind, Removed};

@@ -23,7 +23,7 @@ mod skips;
 pub(crate) mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use neap_core::{CanonicalUrl, Epoch, HostId, JobId, UnixMs};
@@ -47,6 +47,16 @@ pub(crate) enum Trouble {
     Sql(sqlx::Error),
     /// Something else did.
     Store(StoreError),
+}
+
+impl Trouble {
+    /// The same as an error of the store at `path`.
+    pub(crate) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Trouble::Sql(error) => StoreError::sql(path)(error),
+            Trouble::Store(error) => error,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Trouble {

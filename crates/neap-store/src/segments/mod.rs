@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use append::{Place, SegmentWriter};
 pub(crate) use member::Sha1Bytes;
-pub(crate) use originals::{Original, Originals, SHORTEST_PAYLOAD};
+pub use originals::Originals;
+pub(crate) use originals::{Original, SHORTEST_PAYLOAD};
 pub(crate) use owner::{Owner, SegmentFile, segment_files};
 pub use read::StoredBody;
 pub(crate) use read::{RecordAt, Stored, read, verify};

@@ -37,9 +37,16 @@ pub(crate) struct Original {
 
 /// The payloads that are known to be stored.
 #[derive(Debug)]
-pub(crate) struct Originals(Mutex<Places>);
+pub struct Originals(Mutex<Places>);
 
 type Places = Vec<Option<Box<(Sha1Bytes, Original)>>>;
+
+impl Default for Originals {
+    /// None are known.
+    fn default() -> Originals {
+        Originals::new()
+    }
+}
 
 impl Originals {
     pub(crate) fn new() -> Originals {
