@@ -24,6 +24,7 @@ mod proxies;
 mod segments;
 mod sessions;
 mod sitemaps;
+mod sockets;
 mod squid;
 mod stop;
 mod stores;

@@ -32,7 +32,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
 
 /// Who alone may use what: one verb a crate.
 const ONLY_IN: [(&str, &str); 4] = [
-    ("reqwest", "neap-fetch"),
+    ("h2", "neap-fetch"),
     ("sqlx", "neap-store"),
     ("html5gum", "neap-parse"),
     ("governor", "neap-core"),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::Request;
-use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget};
+use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget, Sockets};
 use neap_testkit::{Authority, ForwardProxy, Refusing, Reply, Site};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -85,10 +85,10 @@ fn fetcher(authority: &Authority) -> Fetcher {
         headers: Vec::new(),
         header_hosts: [].into(),
         logins: [].into(),
-        concurrency: AT_ONCE,
         extra_roots: vec![authority.der().into()],
     };
-    Fetcher::new(&settings, Arc::new(MemoryBudget::default())).expect("a fetcher")
+    let memory = Arc::new(MemoryBudget::default());
+    Fetcher::new(&settings, memory, Sockets::new(AT_ONCE)).expect("a fetcher")
 }
 
 /// As many proxies, told apart by their user names.

@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
             Ok(Err(error)) => {
                 self.phases.saw(&error);
                 let status = Some(self.status);
-                Err(failure::of_client(error, Reached::Header, status))
+                Err(failure::of_client(&error, Reached::Header, status))
             }
             Err(_) => {
                 let stage = if silent_at <= total_at {
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         };
         let asked = Instant::now();
         self.share = Some(self.memory.take(payload + decoded).await);
-        self.phases.waited_for_memory(asked.elapsed());
+        self.phases.waited(asked.elapsed());
         // Exactly what was taken: doubling would hold up to three times as much for a moment.
         // Memory that is never written to is not resident.
         reserve(&mut self.payload, payload);

@@ -6,17 +6,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use hyper_util::client::legacy::connect::dns;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::time::Instant;
-use tower::Service;
-
-use crate::phases::note_dns;
 
 /// Why a name has no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,19 +33,6 @@ pub(crate) struct SystemResolver {
     under_way: Mutex<HashMap<String, WeakShared<LookUp>>>,
 }
 
-impl Resolve for SystemResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let look_up = self.join_look_up(name.as_str());
-        Box::pin(async move {
-            let started = Instant::now();
-            let found = look_up.await;
-            note_dns(started.elapsed());
-            let addresses: Addrs = Box::new(found?.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
 impl SystemResolver {
     /// The addresses of a name, with port 0.
     pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, DnsError> {
@@ -74,30 +54,6 @@ impl SystemResolver {
             under_way.insert(name.to_owned(), weak);
         }
         look_up
-    }
-}
-
-/// The same resolver for a connector of our own.
-#[derive(Debug, Clone)]
-pub(crate) struct ForConnector(pub(crate) Arc<SystemResolver>);
-
-impl Service<dns::Name> for ForConnector {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = DnsError;
-    type Future = BoxFuture<'static, Result<Self::Response, DnsError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DnsError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: dns::Name) -> Self::Future {
-        let look_up = self.0.join_look_up(name.as_str());
-        Box::pin(async move {
-            let started = Instant::now();
-            let found = look_up.await;
-            note_dns(started.elapsed());
-            Ok(found?.into_iter())
-        })
     }
 }
 

@@ -61,14 +61,14 @@ const ONCE_CONNECTED: [(io::ErrorKind, FailureKind); 9] = [
 const EXHAUSTION: [i32; 7] = [23, 24, 12, 105, 55, 99, 49];
 
 /// A failure of the client. `status` is the answer's, if its header had come.
-pub(crate) fn of_client(error: ClientError, reached: Reached, status: Option<u16>) -> Failure {
+pub(crate) fn of_client(error: &ClientError, reached: Reached, status: Option<u16>) -> Failure {
     let reached = if error.is_connect() {
         Reached::Nothing
     } else {
         reached
     };
-    let error = error.into_error();
-    new(kind_of(&*error, reached), status, &texts(&*error))
+    let error = error.as_error();
+    new(kind_of(error, reached), status, &texts(error))
 }
 
 /// Whether the connection was closed before a header came.
@@ -148,7 +148,6 @@ pub(crate) fn kind_of(error: &(dyn Error + 'static), reached: Reached) -> Failur
     causes(error)
         .find_map(|cause| of_cause(cause, reached))
         .unwrap_or(match reached {
-            Reached::Nothing if is_timeout(error) => FailureKind::Timeout(Stage::Connect),
             Reached::Nothing => FailureKind::Connect,
             Reached::Connection | Reached::Header => FailureKind::Protocol,
         })
@@ -226,12 +225,6 @@ fn of_io(error: &io::Error, reached: Reached) -> Option<FailureKind> {
         .map(|&(_, kind)| kind)
 }
 
-fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<reqwest::Error>()
-        .is_some_and(reqwest::Error::is_timeout)
-}
-
 /// An error and its causes, the outermost first; chains are a handful long, a bound costs nothing.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| cause_of(error)).take(32)
@@ -249,23 +242,11 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
     }
 }
 
-/// What the client's own layers say, which is only that there is a cause.
-const LAYER_TEXTS: [&str; 4] = [
-    "error sending request",
-    "client error (",
-    "request or response body error",
-    "error resolving",
-];
-
 /// What each cause says, without repetitions.
 pub(crate) fn texts(error: &(dyn Error + 'static)) -> String {
     let mut said = String::new();
     for cause in causes(error) {
         let text = cause.to_string();
-        let is_layer = LAYER_TEXTS.iter().any(|layer| text.starts_with(layer));
-        if is_layer && cause_of(cause).is_some() {
-            continue;
-        }
         if !said.contains(&text) {
             if !said.is_empty() {
                 said.push_str(": ");

@@ -3,10 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::{HeaderMap, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
-use neap_core::host::Host;
 use neap_core::job::Request;
 use neap_core::route::Way;
 use tokio::time::{Instant, timeout_at};
@@ -15,14 +14,16 @@ use tracing::debug;
 use crate::body::{BodyLimit, Reader};
 use crate::dns::SystemResolver;
 use crate::egress::Egress;
-use crate::engine::{Engine, Engines};
+use crate::engine::{Engine, Opening};
 use crate::failure::{self, Reached};
 use crate::headers::Headers;
 use crate::incoming::{ClientError, Incoming};
+use crate::kept::Key;
 use crate::memory::{MemoryBudget, Share};
 use crate::phases::Phases;
 use crate::route;
 use crate::settings::{FetchError, FetchSettings};
+use crate::sockets::Sockets;
 use crate::tls;
 
 /// Most bytes of an answer's header, names, values and separators: what Chromium allows is 256 KiB,
@@ -39,7 +40,7 @@ pub struct Fetcher(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    engines: Engines,
+    engine: Engine,
     headers: Headers,
     request: Request,
     memory: Arc<MemoryBudget>,
@@ -58,15 +59,19 @@ pub struct Fetched {
 }
 
 impl Fetcher {
-    /// Sets up TLS and connections; nothing is sent yet.
+    /// Sets up TLS; nothing is sent yet. Memory and sockets are shared with other fetchers.
     ///
     /// # Errors
     /// [`FetchError`] names the setting that cannot be used.
-    pub fn new(settings: &FetchSettings, memory: Arc<MemoryBudget>) -> Result<Fetcher, FetchError> {
+    pub fn new(
+        settings: &FetchSettings,
+        memory: Arc<MemoryBudget>,
+        sockets: Arc<Sockets>,
+    ) -> Result<Fetcher, FetchError> {
         let tls = tls::config(&settings.extra_roots)?;
         let resolver = Arc::new(SystemResolver::default());
         Ok(Fetcher(Arc::new(Inner {
-            engines: Engines::new(settings, &tls, &resolver)?,
+            engine: Engine::new(settings, &tls, &resolver, sockets)?,
             headers: Headers::new(settings)?,
             request: settings.request.clone(),
             memory,
@@ -75,8 +80,8 @@ impl Fetcher {
 
     /// Asks for one URL with GET and reads the answer, whatever its status. Redirects are answers.
     ///
-    /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) counts in no
-    /// time-out and no timing. Dropping the future ends the exchange.
+    /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) or for a socket
+    /// (see [`Sockets`]) counts in no time-out and no timing. Dropping the future ends the exchange.
     pub async fn fetch(&self, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
         self.fetch_by(&Egress::DIRECT, url, limit).await
     }
@@ -86,8 +91,8 @@ impl Fetcher {
     pub async fn fetch_by(&self, egress: &Egress, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
         let host = url.host();
         let phases = Phases::start();
-        let engine = self.0.engines.of(egress);
-        let asking = self.0.ask(&engine, url, &host, limit, &phases);
+        let key = self.0.engine.key(egress, &host);
+        let asking = self.0.ask(&key, url, limit, &phases);
         let (result, was_resent) = phases.note(asking).await;
         let sent = self.0.headers.to_record(&host, url.url());
         let timings = phases.timings();
@@ -125,15 +130,14 @@ impl Inner {
     /// The exchange; also whether the request was sent twice.
     async fn ask(
         &self,
-        engine: &Engine<'_>,
+        key: &Arc<Key>,
         url: &CanonicalUrl,
-        host: &Host,
         limit: BodyLimit,
         phases: &Phases,
     ) -> (Result<(Answer, Share), Failure>, bool) {
         // 1. Send the request and wait for the answer's header.
-        let headers = self.headers.to_send(host);
-        let mut response = self.header(engine, url, headers.clone(), phases).await;
+        let opening = self.engine.opening(key, phases).await;
+        let mut response = self.header(opening, key, url, phases).await;
 
         // 2. A kept connection that the server has closed says nothing: ask again on a new one.
         let mut was_resent = false;
@@ -141,16 +145,16 @@ impl Inner {
             && failure::is_reset(error)
             && !phases.has_connected()
         {
-            debug!(%host, "kept connection was closed, asking again on a new one");
+            debug!(host = %key.host, "kept connection was closed, asking again on a new one");
             was_resent = true;
             phases.connect_again();
-            let fresh = self.engines.fresh(engine);
-            response = self.header(&fresh, url, headers, phases).await;
+            let opening = self.engine.new_opening(phases).await;
+            response = self.header(opening, key, url, phases).await;
         }
         let response = response.map_err(|no_header| match no_header {
             NoHeader::Client(error) => {
                 phases.saw(&error);
-                failure::of_client(error, Reached::Connection, None)
+                failure::of_client(&error, Reached::Connection, None)
             }
             NoHeader::Timeout(failure) => failure,
         });
@@ -166,13 +170,15 @@ impl Inner {
     /// Sends the request and waits for the header, within the limits of time.
     async fn header(
         &self,
-        engine: &Engine<'_>,
+        opening: Opening,
+        key: &Arc<Key>,
         url: &CanonicalUrl,
-        headers: HeaderMap,
         phases: &Phases,
     ) -> Result<Incoming, NoHeader> {
         let limits = &self.request;
-        let mut sending = pin!(engine.send(url.url(), headers, phases));
+        let headers = self.headers.to_send(&key.host, url.url());
+        let sending = self.engine.send(opening, key, url.url(), headers, phases);
+        let mut sending = pin!(sending);
         loop {
             let silent_at = phases.header_deadline(limits.connect_timeout, limits.read_timeout);
             let total_at = phases.total_deadline(limits.total_timeout);

@@ -73,6 +73,8 @@ impl Headers {
         let user_agent =
             HeaderValue::from_str(&settings.user_agent).map_err(|_| FetchError::UserAgent)?;
         let mut everywhere = Pair::default();
+        // Keeps the place of the name that each request has, which is the first (RFC 9110, section 7.2).
+        everywhere.insert(header::HOST, HeaderValue::from_static(""), false);
         everywhere.insert(header::USER_AGENT, user_agent, false);
         everywhere.insert(header::ACCEPT, ACCEPT, false);
         everywhere.insert(header::ACCEPT_ENCODING, ACCEPT_ENCODING, false);
@@ -98,24 +100,21 @@ impl Headers {
         })
     }
 
-    /// What to send with a request to `host`.
-    pub(crate) fn to_send(&self, host: &Host) -> HeaderMap {
-        let mut sent = self.of(host).sent.clone();
+    /// What to send with a request for `url` of `host`.
+    pub(crate) fn to_send(&self, host: &Host, url: &Url) -> HeaderMap {
+        let mut sent = named(&self.of(host).sent, url);
         if let Some(login) = self.logins.get(host) {
             sent.insert(header::AUTHORIZATION, login.clone());
         }
         sent
     }
 
-    /// What to record of a request for `url`: all that is sent, `host` included, without secrets.
+    /// What to record of a request for `url`: all that is sent, without secrets.
     pub(crate) fn to_record(&self, host: &Host, url: &Url) -> HeaderMap {
-        let mut recorded = self.of(host).recorded.clone();
+        let mut recorded = named(&self.of(host).recorded, url);
         if self.logins.contains_key(host) {
             let redacted = HeaderValue::from_static(REDACTED);
             recorded.insert(header::AUTHORIZATION, redacted);
-        }
-        if let Ok(value) = HeaderValue::from_str(url.authority()) {
-            recorded.insert(header::HOST, value);
         }
         recorded
     }
@@ -126,6 +125,15 @@ impl Headers {
             false => &self.everywhere,
         }
     }
+}
+
+/// The headers with the name of the URL's host in its place.
+fn named(headers: &HeaderMap, url: &Url) -> HeaderMap {
+    let mut headers = headers.clone();
+    if let Ok(value) = HeaderValue::from_str(url.authority()) {
+        headers.insert(header::HOST, value);
+    }
+    headers
 }
 
 #[cfg(test)]
@@ -149,7 +157,6 @@ mod tests {
                 .collect(),
             header_hosts: [Host::parse("https://shop.example").unwrap()].into(),
             logins: BTreeMap::new(),
-            concurrency: 4,
             extra_roots: Vec::new(),
         }
     }
@@ -170,7 +177,7 @@ mod tests {
         ] {
             let url = Url::parse(url).unwrap();
             let host = Host::of(&url).unwrap();
-            let sent = headers.to_send(&host);
+            let sent = headers.to_send(&host, &url);
             assert_eq!(sent.contains_key("x-api-key"), is_home, "{url}");
             assert_eq!(sent["accept"] == "text/csv", is_home, "{url}");
             assert_eq!(sent["user-agent"], "tester/1", "{url}");
@@ -187,7 +194,7 @@ mod tests {
         .unwrap();
         let url = Url::parse("https://shop.example/a").unwrap();
         let host = Host::of(&url).unwrap();
-        assert_eq!(headers.to_send(&host)["x-api-key"], "k1");
+        assert_eq!(headers.to_send(&host, &url)["x-api-key"], "k1");
         let recorded = headers.to_record(&host, &url);
         assert_eq!(recorded["x-api-key"], REDACTED);
         assert_eq!(recorded["x-plain"], "p");
@@ -207,6 +214,7 @@ mod tests {
             assert!(matches!(refused, Err(FetchError::Header(_))), "{name}");
         }
     }
+
     #[test]
     fn a_login_goes_to_its_host_alone_and_before_a_header() {
         let mut settings = settings(&[("authorization", "Bearer k1", true)]);
@@ -222,12 +230,12 @@ mod tests {
             ("http://api.example:8443", None),
             ("https://shop.example", Some("Bearer k1")),
         ] {
-            let found = headers.to_send(&host(at));
+            let url = Url::parse(at).unwrap();
+            let found = headers.to_send(&host(at), &url);
             let found = found
                 .get("authorization")
                 .map(|value| value.to_str().unwrap());
             assert_eq!(found, sent, "{at}");
-            let url = Url::parse(at).unwrap();
             let recorded = headers.to_record(&host(at), &url);
             let recorded = recorded
                 .get("authorization")

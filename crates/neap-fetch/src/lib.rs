@@ -9,7 +9,9 @@
 //! | --- | --- |
 //! | `fetcher` | what happens in one exchange, in order? |
 //! | `settings`, `headers` | what is asked for, and what is sent to whom? |
-//! | `engine`, `client`, `tls`, `dns` | how is a connection made? |
+//! | `engine`, `connection` | over which connection does a request go, and how? |
+//! | `sockets`, `kept`, `lease` | which connections are kept, and which gives way? |
+//! | `direct`, `dns`, `tcp`, `tls` | how is a connection made? |
 //! | `egress` | and through a proxy? |
 //! | `route`, `certificate` | what was seen on the way? |
 //! | `phases` | how long did names, connecting and waiting take? |
@@ -18,8 +20,9 @@
 
 mod body;
 mod certificate;
-mod client;
+mod connection;
 mod decode;
+mod direct;
 mod dns;
 mod egress;
 mod engine;
@@ -27,10 +30,14 @@ mod failure;
 mod fetcher;
 mod headers;
 mod incoming;
+mod kept;
+mod lease;
 mod memory;
 mod phases;
 mod route;
 mod settings;
+mod sockets;
+mod tcp;
 mod tls;
 
 pub use body::BodyLimit;
@@ -40,3 +47,4 @@ pub use fetcher::{Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};
 pub use settings::{FetchError, FetchSettings, JobHeader};
+pub use sockets::Sockets;

@@ -1,21 +1,15 @@
 //! How long did names, connecting and waiting take, in this exchange?
 //!
-//! The client below keeps its connections to itself, so the phases are noted from within: the
-//! resolver and a layer around the connector write to the record of the exchange that polls them,
-//! which they find in a task-local. A connection that is finished in the background, because a kept
-//! one became free meanwhile, is polled outside of any exchange and so counts for none.
+//! Who makes a connection notes what it learns in the record of the exchange that it is made for. What
+//! lies deeper, as the check of a certificate within TLS, finds that record in a task-local.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use http::{Extensions, HeaderMap};
-use hyper_util::client::legacy::connect::CaptureConnection;
+use http::HeaderMap;
 use neap_core::exchange::Timings;
 use neap_core::route::{Certificate, Route};
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
 use crate::failure;
 use crate::incoming::ClientError;
@@ -41,15 +35,15 @@ struct Noted {
     certificate: Option<Certificate>,
     /// The way through a proxy, as far as a connection that was begun had come.
     route: Option<Route>,
-    /// The connection through a proxy that the request was sent on.
-    connection: Option<CaptureConnection>,
+    /// How the connection through a proxy was made that the request was sent on.
+    used: Option<Arc<Route>>,
     tls_alert: Option<String>,
     was_reset: bool,
     /// The header of an answer whose body failed.
     begun: Option<HeaderMap>,
     reason: Option<String>,
-    /// Time spent waiting for memory, which is not the host's.
-    waited_for_memory: Duration,
+    /// Time spent waiting for memory or a socket, which is not the host's.
+    waited: Duration,
 }
 
 impl Phases {
@@ -72,21 +66,31 @@ impl Phases {
         match (noted.connected_at, noted.connecting_since) {
             (Some(at), _) => at + silence,
             (None, Some(since)) => since + connect_timeout + silence,
-            (None, None) => self.started + silence,
+            (None, None) => self.started + noted.waited + silence,
         }
     }
 
     /// The moment at which the whole exchange has taken too long.
     pub(crate) fn total_deadline(&self, total: Duration) -> Instant {
-        self.started + total + self.lock().waited_for_memory
+        self.started + total + self.lock().waited
     }
 
     pub(crate) fn header_came(&self) {
-        self.lock().first_byte = Some(self.started.elapsed());
+        let mut noted = self.lock();
+        noted.first_byte = Some(self.started.elapsed().saturating_sub(noted.waited));
     }
 
-    pub(crate) fn waited_for_memory(&self, wait: Duration) {
-        self.lock().waited_for_memory += wait;
+    /// Takes time out of what the exchange took.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.lock().waited += wait;
+    }
+
+    pub(crate) fn begin_to_connect(&self) {
+        self.lock().connecting_since = Some(Instant::now());
+    }
+
+    pub(crate) fn has_been_connected(&self) {
+        self.lock().connected_at = Some(Instant::now());
     }
 
     /// Whether a connection was made for this exchange, rather than a kept one used.
@@ -102,7 +106,7 @@ impl Phases {
         noted.connected_at = None;
         noted.certificate = None;
         noted.route = None;
-        noted.connection = None;
+        noted.used = None;
         noted.tls_alert = None;
         noted.was_reset = false;
     }
@@ -124,16 +128,12 @@ impl Phases {
 
     /// How the connection through a proxy was made that the request was sent on.
     pub(crate) fn used_route(&self) -> Option<Arc<Route>> {
-        let noted = self.lock();
-        let metadata = noted.connection.as_ref()?.connection_metadata();
-        let mut extras = Extensions::new();
-        metadata.as_ref()?.get_extras(&mut extras);
-        extras.remove()
+        self.lock().used.clone()
     }
 
-    /// Whose connection the request is sent on will be known here.
-    pub(crate) fn capture(&self, connection: CaptureConnection) {
-        self.lock().connection = Some(connection);
+    /// The request is sent on a connection that was made so.
+    pub(crate) fn use_route(&self, route: Option<Arc<Route>>) {
+        self.lock().used = route;
     }
 
     /// Notes what an error tells beyond its kind.
@@ -192,10 +192,7 @@ impl Phases {
             dns: noted.dns.filter(|_| dns_was_needed),
             connect,
             first_byte: noted.first_byte,
-            total: self
-                .started
-                .elapsed()
-                .saturating_sub(noted.waited_for_memory),
+            total: self.started.elapsed().saturating_sub(noted.waited),
         }
     }
 
@@ -230,46 +227,6 @@ fn note(write: impl FnOnce(&mut Noted)) {
     let _ = CURRENT.try_with(|phases| write(&mut phases.lock()));
 }
 
-/// Wraps the connector so that it notes when it starts and ends.
-#[derive(Debug, Clone)]
-pub(crate) struct NoteConnect;
-
-impl<S> Layer<S> for NoteConnect {
-    type Service = NotingConnector<S>;
-
-    fn layer(&self, connector: S) -> NotingConnector<S> {
-        NotingConnector(connector)
-    }
-}
-
-/// A connector that notes when it starts and ends.
-#[derive(Debug, Clone)]
-pub(crate) struct NotingConnector<S>(S);
-
-impl<S, R> Service<R> for NotingConnector<S>
-where
-    S: Service<R>,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, target: R) -> Self::Future {
-        note(|noted| noted.connecting_since = Some(Instant::now()));
-        let connecting = self.0.call(target);
-        Box::pin(async move {
-            let connection = connecting.await?;
-            note(|noted| noted.connected_at = Some(Instant::now()));
-            Ok(connection)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,38 +234,24 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_made_in_the_background_counts_for_no_exchange() {
-        let phases = Phases::start();
-        let connector = tower::service_fn(|()| async {
-            tokio::time::sleep(SECOND).await;
-            Ok::<_, std::io::Error>(())
-        });
-        let mut connector = NoteConnect.layer(connector);
-        let connecting = CURRENT.sync_scope(Arc::clone(&phases), || connector.call(()));
-        connecting.await.unwrap();
-        assert!(!phases.has_connected());
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn silence_is_counted_from_the_end_of_connecting() {
         let phases = Phases::start();
-        let connector = tower::service_fn(|()| async {
-            tokio::time::sleep(SECOND).await;
-            note_dns(SECOND / 4);
-            Ok::<_, std::io::Error>(())
-        });
-        let mut connector = NoteConnect.layer(connector);
         let begin = phases.started;
         assert_eq!(
             phases.header_deadline(5 * SECOND, 3 * SECOND),
             begin + 3 * SECOND
         );
-        let connecting = CURRENT.sync_scope(Arc::clone(&phases), || connector.call(()));
+        phases.begin_to_connect();
         assert_eq!(
             phases.header_deadline(5 * SECOND, 3 * SECOND),
             begin + 8 * SECOND
         );
-        phases.note(connecting).await.unwrap();
+        let resolving = async {
+            tokio::time::sleep(SECOND).await;
+            note_dns(SECOND / 4);
+        };
+        phases.note(resolving).await;
+        phases.has_been_connected();
         assert_eq!(
             phases.header_deadline(5 * SECOND, 3 * SECOND),
             begin + 4 * SECOND
@@ -319,10 +262,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_for_memory_is_not_the_hosts_time() {
+    async fn waiting_for_what_we_lack_is_not_the_hosts_time() {
         let phases = Phases::start();
         tokio::time::sleep(3 * SECOND).await;
-        phases.waited_for_memory(2 * SECOND);
+        phases.waited(2 * SECOND);
         assert_eq!(phases.timings().total, SECOND);
         assert_eq!(
             phases.total_deadline(10 * SECOND),

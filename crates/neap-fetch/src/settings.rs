@@ -23,8 +23,6 @@ pub struct FetchSettings {
     /// Values of `authorization`, each for exactly this scheme, name and port. It goes before a header of
     /// that name. Never recorded.
     pub logins: BTreeMap<Host, HeaderValue>,
-    /// Requests in flight over all hosts, 1 and up; open sockets stay about this number.
-    pub concurrency: usize,
     /// Certificates to trust besides the system's, in DER; usually none.
     pub extra_roots: Vec<CertificateDer<'static>>,
 }
@@ -57,7 +55,4 @@ pub enum FetchError {
     /// The TLS configuration was refused.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
-    /// The HTTP client could not be made.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] reqwest::Error),
 }

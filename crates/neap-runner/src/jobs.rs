@@ -8,7 +8,7 @@ use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
 use neap_core::{Host, JobId, UnixMs};
-use neap_fetch::{Egress, FetchSettings, Fetcher, MemoryBudget};
+use neap_fetch::{Egress, FetchError, FetchSettings, Fetcher, MemoryBudget, Sockets};
 
 use crate::exits::Exits;
 use crate::proxies::ProxyLists;
@@ -76,8 +76,37 @@ fn settings_of(job: &Job, secrets: Secrets, header_hosts: BTreeSet<Host>) -> Fet
         headers: secrets.headers,
         header_hosts,
         logins: secrets.logins,
-        concurrency: job.limits.concurrency as usize,
         extra_roots: Vec::new(),
+    }
+}
+
+/// What the fetchers of all jobs share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    memory: Arc<MemoryBudget>,
+    sockets: Arc<Sockets>,
+}
+
+impl Shared {
+    /// As many sockets as requests may be in flight.
+    pub(crate) fn new(concurrency: u32) -> Shared {
+        Shared {
+            memory: Arc::new(MemoryBudget::default()),
+            sockets: Sockets::new(concurrency as usize),
+        }
+    }
+
+    /// Follows the scheduler, which never lets fewer requests be in flight than before.
+    pub(crate) fn raise_concurrency(&self, concurrency: u32) {
+        self.sockets.raise(concurrency as usize);
+    }
+
+    fn fetcher(&self, settings: &FetchSettings) -> Result<Fetcher, FetchError> {
+        Fetcher::new(
+            settings,
+            Arc::clone(&self.memory),
+            Arc::clone(&self.sockets),
+        )
     }
 }
 
@@ -103,7 +132,7 @@ impl JobContext {
     /// An environment variable that the job names is not set, or a header is not one.
     pub(crate) fn new(
         run: RunJob,
-        memory: &Arc<MemoryBudget>,
+        shared: &Shared,
         exits: Arc<Exits>,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<JobContext, RunError> {
@@ -124,7 +153,7 @@ impl JobContext {
         Ok(JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots),
-            fetcher: Fetcher::new(&settings, Arc::clone(memory))?,
+            fetcher: shared.fetcher(&settings)?,
             exits,
             header_hosts,
             product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),

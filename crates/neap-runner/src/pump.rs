@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use neap_core::scheduler::{JobSettings, Ready, Scheduler};
 use neap_core::{Host, HostId, JobId, RequestId};
-use neap_fetch::MemoryBudget;
 use neap_store::{Command, Counts, Event, StoreError, WriterHandle};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,7 +27,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::desk::{Desk, Permit, Slot};
 use crate::flow::Workshop;
-use crate::jobs::{self, JobContext, RunJob};
+use crate::jobs::{self, JobContext, RunJob, Shared};
 use crate::progress::{Progress, Tally};
 use crate::proxies::ProxyListError;
 use crate::report::{Ended, RunReport};
@@ -115,7 +114,7 @@ pub struct Pump {
     /// Jobs that others paused; the run waits for them to be continued, or to be stopped.
     paused: BTreeSet<JobId>,
     /// What a job needs that is found on the way.
-    memory: Arc<MemoryBudget>,
+    shared: Shared,
     lookup: Lookup,
     /// Of the jobs that go through proxies.
     proxies: BTreeMap<JobId, JobProxies>,
@@ -178,13 +177,13 @@ impl Pump {
         if let Some(most) = options.most_pages {
             scheduler.limit_pages(most);
         }
-        let memory = Arc::new(MemoryBudget::default());
+        let shared = Shared::new(concurrency);
         let clock = Clock::start();
         let (mut contexts, mut proxies) = (BTreeMap::new(), BTreeMap::new());
         for run in jobs {
             scheduler.add_job(run.id, JobSettings::of(&run.job, run.pages));
             let lists = jobs::proxies(&run.job, &lookup)?;
-            let context = JobContext::new(run, &memory, Arc::default(), &lookup)?;
+            let context = JobContext::new(run, &shared, Arc::default(), &lookup)?;
             let of_job = JobProxies::new(lists);
             of_job.equip(&mut scheduler, &context, clock.now());
             if scheduler.pools(context.id).is_some() {
@@ -206,7 +205,7 @@ impl Pump {
             finishing: BTreeSet::new(),
             finished: BTreeSet::new(),
             paused: BTreeSet::new(),
-            memory,
+            shared,
             lookup: Lookup(Box::new(lookup)),
             proxies,
             unrecorded: 0,

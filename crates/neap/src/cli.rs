@@ -45,7 +45,7 @@ pub(crate) struct Global {
     /// Say less: once for no progress, twice for errors only.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) quiet: u8,
-    /// Log filter, such as `neap_runner=debug,reqwest=warn`; wins over -v and -q.
+    /// Log filter, such as `neap_runner=debug,hyper=warn`; wins over -v and -q.
     #[arg(long, value_name = "FILTER", env = "NEAP_LOG", global = true)]
     pub(crate) log: Option<String>,
     /// How log lines are written.

@@ -19,7 +19,7 @@ pub(crate) fn start(global: &Global) -> Result<(), Failure> {
         Some(text) => EnvFilter::try_new(text).map_err(|error| {
             Failure::usage(
                 format!("`{text}` is not a log filter: {error}"),
-                "write levels by target, such as `neap_runner=debug,reqwest=warn`",
+                "write levels by target, such as `neap_runner=debug,hyper=warn`",
             )
         })?,
         None => EnvFilter::new(level(global)),

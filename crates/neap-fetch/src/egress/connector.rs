@@ -4,100 +4,116 @@
 //! there, the proxy that says no, or the host behind it. All steps together have the connect time-out.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use http::{HeaderValue, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
+use http::HeaderValue;
 use neap_core::exchange::{FailureKind, Stage};
 use neap_core::route::{Phase, Route, Way};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tower::Service;
+use url::Url;
 
 use super::broken::{Broken, Fault};
 use super::connect::{self, Said};
 use super::scrub;
 use super::socks::{self, Target};
-use super::wire::{Link, Wire, Witness};
+use super::wire::{Wire, Witness};
 use super::{Proxy, Scheme};
 use crate::certificate;
-use crate::dns::{ForConnector, SystemResolver};
+use crate::connection::About;
+use crate::direct::{Made, NotConnected};
+use crate::dns::SystemResolver;
 use crate::failure::{self, Reached};
 use crate::phases;
+use crate::settings::{FetchError, FetchSettings};
+use crate::sockets::{Place, Sockets};
+use crate::tcp::{self, Socket};
+use crate::tls;
 
-/// What the connectors of all proxies share.
-pub(crate) struct Common {
-    pub(crate) tcp: HttpConnector<ForConnector>,
-    pub(crate) resolver: Arc<SystemResolver>,
-    /// TLS with hosts.
-    pub(crate) tls: Arc<ClientConfig>,
-    /// TLS with proxies.
-    pub(crate) proxy_tls: Arc<ClientConfig>,
-    pub(crate) timeout: Duration,
-    pub(crate) agent: HeaderValue,
-}
-
-/// Makes connections through one proxy.
-#[derive(Clone)]
+/// Makes connections through proxies.
 pub(crate) struct Connector {
-    pub(crate) common: Arc<Common>,
-    pub(crate) proxy: Arc<Proxy>,
+    resolver: Arc<SystemResolver>,
+    /// TLS with hosts.
+    tls: Arc<ClientConfig>,
+    /// TLS with proxies.
+    proxy_tls: Arc<ClientConfig>,
+    timeout: Duration,
+    agent: HeaderValue,
 }
 
-impl Service<Uri> for Connector {
-    type Response = Link;
-    type Error = Broken;
-    type Future = BoxFuture<'static, Result<Link, Broken>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Poll::Ready(Ok(()))
+impl Connector {
+    pub(crate) fn new(
+        settings: &FetchSettings,
+        tls: &ClientConfig,
+        resolver: Arc<SystemResolver>,
+    ) -> Result<Connector, FetchError> {
+        let agent = HeaderValue::from_str(&settings.user_agent);
+        Ok(Connector {
+            resolver,
+            tls: Arc::new(tls::through_proxies(tls)),
+            proxy_tls: Arc::new(tls::with_proxies(tls)),
+            timeout: settings.request.connect_timeout,
+            agent: agent.map_err(|_| FetchError::UserAgent)?,
+        })
     }
 
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let Connector { common, proxy } = self.clone();
-        Box::pin(async move {
-            let mut making = Making {
-                deadline: Instant::now() + common.timeout,
-                route: Route {
-                    way: way(proxy.scheme, is_https(&target)),
-                    proxy: Some(proxy.name.clone()),
-                    ..Route::default()
-                },
-                common: &common,
-                proxy: &proxy,
-            };
-            match making.link(&target).await {
-                Ok((wire, is_http2)) => {
-                    let is_relayed = making.route.way == Way::Plain;
-                    making.route.reached = Phase::Header;
-                    phases::note_route(&making.route);
-                    let route = Arc::new(making.route);
-                    Ok(Link::new(wire, route, is_relayed, is_http2))
-                }
-                Err(fault) => {
-                    let mut route = making.route;
-                    route.was_reset = fault.was_reset;
-                    let scrubbed = |bytes| match &proxy.credentials {
-                        Some(credentials) => scrub::bytes(bytes, credentials),
-                        None => bytes,
-                    };
-                    route.garbage = fault.garbage.map(scrubbed);
-                    Err(Broken {
-                        kind: fault.kind,
-                        detail: format!("{} (proxy {})", fault.detail, proxy.name),
-                        route: Box::new(route),
-                    })
-                }
+    /// Connects to the host of a URL through a proxy.
+    pub(crate) async fn connect(
+        &self,
+        proxy: &Proxy,
+        url: &Url,
+        place: Place,
+        sockets: &Sockets,
+    ) -> Result<Made, Broken> {
+        let mut making = Making {
+            deadline: Instant::now() + self.timeout,
+            route: Route {
+                way: way(proxy.scheme, url.scheme() == "https"),
+                proxy: Some(proxy.name.clone()),
+                ..Route::default()
+            },
+            common: self,
+            proxy,
+            sockets,
+        };
+        match making.link(url, place).await {
+            Ok((wire, is_http2)) => {
+                let is_relayed = making.route.way == Way::Plain;
+                making.route.reached = Phase::Header;
+                phases::note_route(&making.route);
+                let about = About {
+                    address: None,
+                    route: Some(Arc::new(making.route)),
+                    is_relayed,
+                };
+                Ok(Made {
+                    wire,
+                    is_http2,
+                    about,
+                })
             }
-        })
+            Err(fault) => Err(broken(fault, making.route, proxy)),
+        }
+    }
+}
+
+/// The error of a connection that came as far as `route` says.
+fn broken(fault: Fault, mut route: Route, proxy: &Proxy) -> Broken {
+    route.was_reset = fault.was_reset;
+    let scrubbed = |bytes| match &proxy.credentials {
+        Some(credentials) => scrub::bytes(bytes, credentials),
+        None => bytes,
+    };
+    route.garbage = fault.garbage.map(scrubbed);
+    Broken {
+        kind: fault.kind,
+        detail: format!("{} (proxy {})", fault.detail, proxy.name),
+        route: Box::new(route),
     }
 }
 
@@ -110,33 +126,23 @@ pub(crate) const fn way(scheme: Scheme, is_https: bool) -> Way {
     }
 }
 
-/// Whether the proxy reads and relays requests for `target`.
-pub(crate) fn is_relayed(proxy: &Proxy, target: &Uri) -> bool {
-    way(proxy.scheme, is_https(target)) == Way::Plain
-}
-
-fn is_https(target: &Uri) -> bool {
-    target.scheme() == Some(&http::uri::Scheme::HTTPS)
-}
-
 /// One connection while it is made.
 struct Making<'a> {
-    common: &'a Common,
+    common: &'a Connector,
     proxy: &'a Proxy,
+    sockets: &'a Sockets,
     deadline: Instant,
     route: Route,
 }
 
 impl Making<'_> {
     /// The finished connection, and whether the host agreed to HTTP/2.
-    async fn link(&mut self, target: &Uri) -> Result<(Wire, bool), Fault> {
-        let host = target.host().unwrap_or_default();
-        let port = target
-            .port_u16()
-            .unwrap_or(if is_https(target) { 443 } else { 80 });
+    async fn link(&mut self, url: &Url, place: Place) -> Result<(Wire, bool), Fault> {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
 
         // 1. Reach the proxy.
-        let tcp = self.reach_proxy().await?;
+        let tcp = self.reach_proxy(place).await?;
         let mut wire: Wire = match self.proxy.scheme {
             Scheme::Https => self.tls_with_proxy(tcp).await?,
             Scheme::Http | Scheme::Socks5 | Scheme::Socks5h => Box::new(tcp),
@@ -159,7 +165,7 @@ impl Making<'_> {
         }
 
         // 3. Begin TLS with the host.
-        match is_https(target) {
+        match url.scheme() == "https" {
             true => self.tls_with_host(wire, unread, host).await,
             false => Ok((wire, false)),
         }
@@ -170,27 +176,19 @@ impl Making<'_> {
         phases::note_route(&self.route);
     }
 
-    async fn reach_proxy(&mut self) -> Result<TcpStream, Fault> {
+    async fn reach_proxy(&mut self, place: Place) -> Result<Socket, Fault> {
         self.enter(Phase::Connect);
         let began = Instant::now();
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(self.proxy.name.as_str())
-            .path_and_query("/")
-            .build()
-            .map_err(|error| Fault::new(FailureKind::ProxyDns, error.to_string()))?;
-        let connecting = self.common.tcp.clone().call(uri);
-        let connected = timeout_at(self.deadline, connecting).await;
+        let connected = timeout_at(self.deadline, self.connect_to_proxy(place)).await;
         self.route.took.connect = Some(began.elapsed());
         match connected {
-            Ok(Ok(stream)) => {
-                let stream = stream.into_inner();
-                self.route.address = stream.peer_addr().ok();
-                Ok(stream)
+            Ok(Ok((socket, address))) => {
+                self.route.address = Some(address);
+                Ok(socket)
             }
             Ok(Err(error)) => {
                 use FailureKind as K;
-                let found = failure::kind_of(&error, Reached::Nothing);
+                let found = failure::kind_of(&*error, Reached::Nothing);
                 let kind = if matches!(found, K::Dns | K::DnsNotFound) {
                     self.enter(Phase::Dns);
                     K::ProxyDns
@@ -199,7 +197,7 @@ impl Making<'_> {
                 } else {
                     K::ProxyConnect
                 };
-                Err(Fault::new(kind, failure::texts(&error)))
+                Err(Fault::new(kind, failure::texts(&*error)))
             }
             Err(_) => Err(Fault::new(
                 FailureKind::ProxyConnect,
@@ -208,7 +206,22 @@ impl Making<'_> {
         }
     }
 
-    async fn tls_with_proxy(&mut self, tcp: TcpStream) -> Result<Wire, Fault> {
+    async fn connect_to_proxy(&self, place: Place) -> Result<(Socket, SocketAddr), NotConnected> {
+        let Proxy { host, port, .. } = self.proxy;
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::from((ip, *port))],
+            Err(_) => {
+                let began = Instant::now();
+                let mut found = self.common.resolver.addresses(host).await?;
+                phases::note_dns(began.elapsed());
+                found.iter_mut().for_each(|address| address.set_port(*port));
+                found
+            }
+        };
+        Ok(tcp::connect(&addresses, self.deadline, place, self.sockets).await?)
+    }
+
+    async fn tls_with_proxy(&mut self, tcp: Socket) -> Result<Wire, Fault> {
         self.enter(Phase::ProxyTls);
         let began = Instant::now();
         let wire = Witness::new(Box::new(tcp), bytes::Bytes::new());

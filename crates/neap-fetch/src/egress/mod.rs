@@ -11,7 +11,6 @@
 //! ```
 
 mod broken;
-mod clients;
 mod connect;
 mod connector;
 mod parse;
@@ -32,10 +31,10 @@ use neap_core::exchange::Exchange;
 use sha2::{Digest, Sha256};
 
 pub(crate) use broken::Broken;
-pub(crate) use clients::{Client, Clients};
-pub(crate) use connector::way;
+pub(crate) use connector::{Connector, way};
 pub use parse::ProxyError;
 pub use template::TemplateError;
+pub(crate) use wire::Wire;
 
 /// A way out of the machine. Clones are cheap, and clones and equals share their connections.
 ///

@@ -1,7 +1,6 @@
-//! What carries the bytes of a connection through a proxy?
+//! What carries the bytes of a connection?
 //!
-//! TCP, TLS over TCP, TLS over TLS over TCP: whatever it is, it is a [`Wire`]. The client above gets a
-//! [`Link`], which also tells it how it was made.
+//! TCP, TLS over TCP, TLS over TLS over TCP: whatever it is, it is a [`Wire`].
 
 use std::io;
 use std::pin::Pin;
@@ -9,10 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use hyper::rt::ReadBufCursor;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
-use neap_core::route::Route;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::broken::GARBAGE_BYTES;
@@ -115,78 +110,5 @@ impl AsyncWrite for Witness {
 
     fn is_write_vectored(&self) -> bool {
         self.wire.is_write_vectored()
-    }
-}
-
-/// A connection that is ready for requests.
-pub(crate) struct Link {
-    wire: TokioIo<Wire>,
-    /// How it was made.
-    route: Arc<Route>,
-    /// Whether requests are to be sent in absolute form.
-    is_relayed: bool,
-    is_http2: bool,
-}
-
-impl Link {
-    pub(crate) fn new(wire: Wire, route: Arc<Route>, is_relayed: bool, is_http2: bool) -> Link {
-        Link {
-            wire: TokioIo::new(wire),
-            route,
-            is_relayed,
-            is_http2,
-        }
-    }
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new()
-            .proxy(self.is_relayed)
-            .extra(Arc::clone(&self.route));
-        match self.is_http2 {
-            true => connected.negotiated_h2(),
-            false => connected,
-        }
-    }
-}
-
-impl hyper::rt::Read for Link {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_read(cx, buf)
-    }
-}
-
-impl hyper::rt::Write for Link {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        hyper::rt::Write::is_write_vectored(&self.wire)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write_vectored(cx, parts)
     }
 }

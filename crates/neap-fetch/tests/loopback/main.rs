@@ -10,6 +10,7 @@ mod egress;
 mod headers;
 mod limits;
 mod memory;
+mod sockets;
 mod support;
 mod times;
 mod tls;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use neap_fetch::{FREE_BYTES, Fetcher, MemoryBudget};
+use neap_fetch::{FREE_BYTES, Fetcher, MemoryBudget, Sockets};
 use neap_testkit::{Coding, Reply, Site};
 
 use crate::support::*;
@@ -18,7 +18,12 @@ async fn small_bodies_are_free_and_large_ones_count_until_dropped() {
         .page("/coded", Reply::ok(large.clone()).encoded(Coding::Gzip))
         .start();
     let budget = Arc::new(MemoryBudget::new(8 * MIB));
-    let fetcher = Fetcher::new(&settings(request()), Arc::clone(&budget)).unwrap();
+    let fetcher = Fetcher::new(
+        &settings(request()),
+        Arc::clone(&budget),
+        Sockets::new(SOCKETS),
+    )
+    .unwrap();
 
     let fetched = fetch(&fetcher, &site.url("/small")).await;
     assert_eq!((fetched.held.bytes(), budget.free_bytes()), (0, 8 * MIB));
@@ -51,7 +56,12 @@ async fn many_large_bodies_share_a_budget_for_one() {
         .page("/endless", Reply::endless("x"))
         .start();
     let budget = Arc::new(MemoryBudget::new(MIB));
-    let fetcher = Fetcher::new(&settings(request()), Arc::clone(&budget)).unwrap();
+    let fetcher = Fetcher::new(
+        &settings(request()),
+        Arc::clone(&budget),
+        Sockets::new(SOCKETS),
+    )
+    .unwrap();
     let urls: Vec<String> = ["/plain", "/coded", "/cut", "/endless"]
         .map(|path| site.url(path))
         .into();

@@ -6,11 +6,14 @@ use std::time::Duration;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Failure, FailureKind};
 use neap_core::job::Request;
-use neap_fetch::{BodyLimit, FetchSettings, Fetched, Fetcher, MemoryBudget};
+use neap_fetch::{BodyLimit, FetchSettings, Fetched, Fetcher, MemoryBudget, Sockets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 pub(crate) const MIB: u64 = 1 << 20;
+
+/// Sockets that a fetcher of a test may have.
+pub(crate) const SOCKETS: usize = 8;
 
 /// Limits that no good exchange on loopback meets.
 pub(crate) fn request() -> Request {
@@ -30,7 +33,6 @@ pub(crate) fn settings(request: Request) -> FetchSettings {
         headers: Vec::new(),
         header_hosts: [].into(),
         logins: [].into(),
-        concurrency: 8,
         extra_roots: Vec::new(),
     }
 }
@@ -40,7 +42,13 @@ pub(crate) fn fetcher() -> Fetcher {
 }
 
 pub(crate) fn fetcher_with(settings: &FetchSettings) -> Fetcher {
-    Fetcher::new(settings, Arc::new(MemoryBudget::default())).unwrap()
+    fetcher_on(&Sockets::new(SOCKETS), settings)
+}
+
+/// A fetcher that shares its sockets with others.
+pub(crate) fn fetcher_on(sockets: &Arc<Sockets>, settings: &FetchSettings) -> Fetcher {
+    let memory = Arc::new(MemoryBudget::default());
+    Fetcher::new(settings, memory, Arc::clone(sockets)).unwrap()
 }
 
 pub(crate) fn url(text: &str) -> CanonicalUrl {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use neap_core::exchange::FailureKind;
 use neap_core::route::{Phase, Way};
-use neap_fetch::Fetcher;
+use neap_fetch::{FetchSettings, Fetcher};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -55,10 +55,14 @@ impl Pki {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    pub(crate) fn trusting_fetcher(&self) -> Fetcher {
+    pub(crate) fn trusting_settings(&self) -> FetchSettings {
         let mut settings = settings(request());
         settings.extra_roots = vec![CertificateDer::from(self.authority.der().to_vec())];
-        fetcher_with(&settings)
+        settings
+    }
+
+    pub(crate) fn trusting_fetcher(&self) -> Fetcher {
+        fetcher_with(&self.trusting_settings())
     }
 }
 

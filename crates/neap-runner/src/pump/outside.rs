@@ -95,7 +95,7 @@ impl Pump {
         };
         let exits = known.map_or_else(Arc::default, |context| Arc::clone(&context.exits));
         let lookup = &*self.lookup.0;
-        let made = JobContext::new(job, &self.memory, exits, lookup).and_then(|context| {
+        let made = JobContext::new(job, &self.shared, exits, lookup).and_then(|context| {
             let lists = (!is_known).then(|| jobs::proxies(&context.job, lookup));
             Ok((Arc::new(context), lists.transpose()?))
         });
@@ -116,6 +116,7 @@ impl Pump {
             let desk = &self.shop.desk;
             let scheduler = &mut desk.state().scheduler;
             scheduler.raise_concurrency(concurrency);
+            self.shared.raise_concurrency(concurrency);
             scheduler.add_job(id, settings);
             proxies.equip(scheduler, &context, desk.clock.now());
         }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use neap_core::attribution::{Attribution, Fault};
 use neap_core::job::{Job, RobotsMode, Template};
 use neap_core::{CanonicalUrl, classify::Outcome};
-use neap_fetch::{BodyLimit, Egress, Fetcher, MemoryBudget};
+use neap_fetch::{BodyLimit, Egress, Fetcher, MemoryBudget, Sockets};
 
 use self::asker::{Asker, Last, What};
 use self::robots::Rules;
@@ -43,6 +43,9 @@ const PLAIN_JOB: &str = "neap = 1\nname = \"fetch\"\n[input]\nurls = [\"http://u
 
 /// Most proxies on the command line.
 const MOST_PROXIES: usize = 1_000;
+
+/// Sockets at once: one for the request, and one for a second address of its host while the first is silent.
+const SOCKETS: usize = 2;
 
 /// Fetches one URL.
 ///
@@ -163,9 +166,9 @@ fn asker(
     url: &CanonicalUrl,
 ) -> Result<Asker, Failure> {
     let lookup = |name: &str| std::env::var(name).ok();
-    let mut settings = neap_runner::fetch_settings(job, [url.host()].into(), lookup)?;
-    settings.concurrency = 1;
-    let fetcher = Fetcher::new(&settings, Arc::new(MemoryBudget::default()))
+    let settings = neap_runner::fetch_settings(job, [url.host()].into(), lookup)?;
+    let memory = Arc::new(MemoryBudget::default());
+    let fetcher = Fetcher::new(&settings, memory, Sockets::new(SOCKETS))
         .map_err(|error| Failure::usage(words(&error), "see `[identity]` of the job file"))?;
     let detail = match (options.trace, global.verbose) {
         (true, _) => Detail::Story,
