@@ -44,7 +44,7 @@ fn an_outage_of_eight_seconds_loses_no_page_and_wastes_few_requests() {
 
 #[test]
 fn a_fragile_host_is_not_overwhelmed() {
-    let tree = Tree::new(250, 6, 500);
+    let tree = Tree::new(1000, 6, 500);
     let site = Site::builder()
         .tree(tree.clone())
         .latency(Duration::from_millis(20))
@@ -65,8 +65,10 @@ fn a_fragile_host_is_not_overwhelmed() {
         .iter()
         .filter(|asked| asked.status == Some(502))
         .count();
+    // Most of them go at the start, while neap is as busy as the host, and more on a busy machine: 6 to 80 were
+    // seen. Where no limit is found, more are refused than served.
     assert!(
-        bad <= 75,
+        bad <= 200,
         "{bad} of {} requests were too many at once",
         site.asked()
     );
