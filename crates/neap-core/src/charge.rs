@@ -44,6 +44,12 @@ pub fn charged(
         };
     }
     match charge {
+        Charge::Proxy if attribution.cause == Cause::Policy => {
+            judgement.outcome = Outcome::Refused;
+            judgement.signal = Signal::NOTHING;
+            judgement.goes_elsewhere = true;
+            return judgement;
+        }
         Charge::Proxy | Charge::Credentials | Charge::Unknown => {
             judgement.outcome = Outcome::Transient;
             judgement.signal.kind = SignalKind::Nothing;
@@ -276,6 +282,14 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_bars_a_host_is_no_load_and_the_page_goes_another_way() {
+        let judgement = judged(403, Way::Plain, Cause::Policy, Charge::Proxy, false);
+        let found = (judgement.outcome, judgement.fault, judgement.signal);
+        assert_eq!(found, (Outcome::Refused, Fault::Proxy, Signal::NOTHING));
+        assert!(judgement.goes_elsewhere);
+    }
+
+    #[test]
     fn a_damaged_page_is_asked_for_once_more_and_then_kept() {
         let once = judged(200, Way::Plain, Cause::Empty, Charge::Unknown, false);
         assert_eq!(once.outcome, Outcome::Transient);
@@ -341,6 +355,14 @@ mod tests {
                 Fault::Host,
                 A::RetryElsewhere,
                 Seen::Unsure,
+            ),
+            (
+                403,
+                Way::Plain,
+                0.9,
+                Fault::Proxy,
+                A::RetryElsewhere,
+                Seen::Barred,
             ),
             (
                 403,

@@ -86,8 +86,10 @@ pub fn decide(
         Charge::Proxy | Charge::Credentials | Charge::Unknown => true,
         Charge::Host | Charge::Nobody => false,
     };
-    let is_free =
-        (speaks_of_host && host_is_failing) || is_others || judgement.outcome == Outcome::Internal;
+    // Who refuses may be one of many that do: that goes on for as long as the request has attempts.
+    let is_free = (speaks_of_host && host_is_failing)
+        || (is_others && !judgement.goes_elsewhere)
+        || judgement.outcome == Outcome::Internal;
     let is_charged = !is_free || history.deferrals >= MAX_DEFERRALS;
     let charged = history.charged + u32::from(is_charged);
     if charged >= retry.attempts {
@@ -185,6 +187,32 @@ mod tests {
             assert!(after(charge, MAX_DEFERRALS).1, "{charge:?}");
         }
         assert!(after(Charge::Host, 0).1);
+    }
+
+    #[test]
+    fn a_proxy_that_bars_a_host_costs_the_page_an_attempt_and_no_wait() {
+        let refused = exchange(Err(FailureKind::ProxyRefused));
+        let judgement = Judgement {
+            charge: Charge::Proxy,
+            outcome: Outcome::Refused,
+            goes_elsewhere: true,
+            ..classify(&refused, None, false)
+        };
+        let retry = Retry::default();
+        let mut dice = SmallRng::seed_from_u64(1);
+        let mut after = |charged| {
+            let history = History {
+                charged,
+                deferrals: 0,
+            };
+            decide(&refused, &judgement, history, false, &retry, &mut dice)
+        };
+        let at_once = Verdict::Retry {
+            after: Duration::ZERO,
+            is_charged: true,
+        };
+        assert_eq!(after(0), at_once);
+        assert_eq!(after(retry.attempts - 1), Verdict::Failed);
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn bad_proxies_are_found_and_good_ones_left_in_peace() {
         ("sticky", 0.93, 0.2),
         ("few", 0.95, 0.1),
         ("many_bad", 0.95, 0.1),
-        ("hot_host", 0.80, 0.2),
+        ("hot_host", 0.90, 0.1),
     ] {
         let score = run(name);
         assert!(score.found_of_used[0] >= found, "{score:?}");
@@ -31,7 +31,7 @@ fn bad_proxies_are_found_and_good_ones_left_in_peace() {
 #[test]
 fn where_nothing_is_bad_nobody_is_accused_and_hardly_anything_is_asked() {
     let score = run("nothing_bad");
-    assert!(score.accused[2] <= 0.05 && score.probes <= 4.0, "{score:?}");
+    assert!(score.accused[2] <= 0.05 && score.probes <= 8.0, "{score:?}");
 }
 
 #[test]

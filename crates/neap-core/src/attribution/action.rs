@@ -16,6 +16,7 @@ pub(super) fn action(fault: Fault, cause: Cause, confidence: f64, has_proxy: boo
         Fault::OwnNetwork => Action::PauseAll,
         Fault::Unknown => Action::Compare,
         Fault::Proxy if confidence < SURE => Action::Compare,
+        Fault::Proxy if cause == Cause::Policy => Action::RetryElsewhere,
         Fault::Proxy if is_limit(cause) => Action::EaseProxy,
         Fault::Proxy if has_proxy => Action::QuarantineProxy,
         Fault::Proxy => Action::RetryPage,
@@ -59,7 +60,7 @@ fn against_host(cause: Cause, confidence: f64, has_proxy: bool) -> Action {
 fn is_limit(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::Policy | Cause::ProxyLimit | Cause::ProxyQuota | Cause::RateLimit
+        Cause::ProxyLimit | Cause::ProxyQuota | Cause::RateLimit
     )
 }
 

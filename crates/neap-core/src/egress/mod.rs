@@ -30,6 +30,7 @@ mod arm;
 mod beta;
 pub mod blame;
 mod chain;
+mod lately;
 pub mod network;
 pub mod pairs;
 mod pool;

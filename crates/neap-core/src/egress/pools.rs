@@ -14,7 +14,7 @@ use rand::RngCore;
 use super::blame::Blame;
 use super::pairs::Pairs;
 use super::pool::{Member, Pool, PoolSettings, Sticky, home};
-use super::probe::{Canary, Prober};
+use super::probe::{Canary, Prober, SUSPECT};
 use super::proxy::{Permit, Proxy, ProxyView, Why};
 use super::reached::Reached;
 use super::ways::Ways;
@@ -222,13 +222,7 @@ impl Pools {
         now: Time,
         mut may_ask: impl FnMut(HostId) -> bool,
     ) -> Option<Probe> {
-        for proxy in self.suspects.clone() {
-            let is_used =
-                self.is_member(proxy) && self.proxies[proxy.index()].quarantine.until().is_none();
-            if !is_used || self.prober.odds(proxy, &self.blame, now) < 0.1 {
-                self.suspects.remove(&proxy);
-                continue;
-            }
+        for (proxy, _) in self.suspects_by_odds(now) {
             if self.proxies[proxy.index()].gate(now) != Gate::Open {
                 continue;
             }
@@ -237,6 +231,24 @@ impl Pools {
             }
         }
         None
+    }
+
+    /// Those that are worth a canary, the most suspect first: there are few canaries. Others are no suspects any more.
+    fn suspects_by_odds(&mut self, now: Time) -> Vec<(ProxyId, f64)> {
+        let odds = |proxy: ProxyId| self.prober.odds(proxy, &self.blame, now);
+        let is_used = |proxy: ProxyId| {
+            self.is_member(proxy) && self.proxies[proxy.index()].quarantine.until().is_none()
+        };
+        let mut suspects: Vec<(ProxyId, f64)> = self
+            .suspects
+            .iter()
+            .filter(|proxy| is_used(**proxy))
+            .map(|proxy| (*proxy, odds(*proxy)))
+            .filter(|(_, odds)| *odds >= SUSPECT)
+            .collect();
+        self.suspects = suspects.iter().map(|(proxy, _)| *proxy).collect();
+        suspects.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        suspects
     }
 
     /// The statistics.

@@ -3,7 +3,8 @@
 //! A canary, a page of another host that came a moment ago, asked by the suspect's way: only when its
 //! answer would change what is done with the proxy, never more than one a proxy in ten seconds and one a
 //! host in a minute. The other half of the question, the same page by another way, needs no request of
-//! its own: a page that failed goes again by another way anyway.
+//! its own: a page that failed goes again by another way anyway. A canary that failed is followed at once by one of
+//! another host, since the first may have failed by its own host.
 //!
 //! A bad proxy fails 6 of 10 exchanges or more and a good one 3 of 100: a canary that fails multiplies the
 //! odds that the suspect is bad by 20, one that comes back by 0.41 (Bayes' rule).
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::blame::Blame;
+use super::lately::Records;
 use super::{Party, ProxyId};
 use crate::canonical::CanonicalUrl;
 use crate::ids::HostId;
@@ -21,11 +23,13 @@ use crate::time::Time;
 const FAILED: f64 = 20.0;
 /// What one that comes back does.
 const WORKED: f64 = 0.41;
-/// A suspect with odds from here on is asked for a canary; below it nothing would follow from its failing.
-const SUSPECT: f64 = 0.15;
-/// A proxy with odds from here on is bad.
-const CONVICTED: f64 = 4.0;
-/// Between two canaries by one proxy.
+/// A suspect with odds from here on is asked for a canary; below it two that fail would not convict it. One that failed
+/// and never worked is above, whatever its host: nothing speaks for it.
+pub(super) const SUSPECT: f64 = 0.115;
+/// A proxy with odds from here on is bad. With 4, one canary that failed by chance left out a good proxy in every second
+/// run beside a hot bad host; with 40, bad ones were found later everywhere.
+const CONVICTED: f64 = 20.0;
+/// Between two canaries by one proxy, unless the first failed.
 const A_PROXY: Duration = Duration::from_secs(10);
 /// Between two canaries of one host.
 const A_HOST: Duration = Duration::from_secs(60);
@@ -34,7 +38,7 @@ const FRESH: Duration = Duration::from_secs(600);
 /// A page of the same host does not replace one that is younger than this.
 const RENEWED: Duration = Duration::from_secs(30);
 /// Pages that are kept, each of another host.
-const CANARIES: usize = 16;
+const CANARIES: usize = 32;
 /// A host that fails more than this is no canary.
 const DOES_WELL: f64 = 0.05;
 
@@ -55,6 +59,7 @@ pub struct Canary {
 pub struct Prober {
     canaries: VecDeque<Canary>,
     suspects: Vec<Suspect>,
+    records: Records,
     /// When each host was asked for a canary last.
     asked: BTreeMap<Party, Time>,
 }
@@ -110,14 +115,20 @@ impl Prober {
         });
     }
 
-    /// The odds that a proxy is bad.
+    /// An exchange by a proxy with a host worked as far as the proxy is concerned, or failed by one of the two.
+    pub fn saw(&mut self, proxy: ProxyId, host: Party, worked: bool) {
+        self.records.saw(proxy, host, worked);
+    }
+
+    /// The odds that a proxy is bad: by all that was seen of it, or by its last exchanges if these say worse.
     pub fn odds(&self, proxy: ProxyId, blame: &Blame, now: Time) -> f64 {
         let doubt = blame.doubt(proxy, now);
+        let lately = self.records.odds(proxy, blame, now);
         let factor = self
             .suspects
             .get(proxy.index())
             .map_or(1.0, |suspect| suspect.factor);
-        factor * doubt / (1.0 - doubt).max(1e-9)
+        factor * lately.max(doubt / (1.0 - doubt).max(1e-9))
     }
 
     /// Whether a proxy is bad by what canaries and traffic said together.
@@ -167,7 +178,11 @@ impl Prober {
         suspect.is_asked = false;
         match worked {
             Some(true) => suspect.factor = (suspect.factor * WORKED).max(1e-3),
-            Some(false) => suspect.factor = (suspect.factor * FAILED).min(1e3),
+            // A second opinion, of another host, is worth asking for at once.
+            Some(false) => {
+                suspect.next = Time::ZERO;
+                suspect.factor = (suspect.factor * FAILED).min(1e3);
+            }
             None => {}
         }
     }
@@ -176,6 +191,7 @@ impl Prober {
     pub fn forgive(&mut self, proxy: ProxyId) {
         let suspect = self.suspect(proxy);
         suspect.factor = 1.0;
+        self.records.forget(proxy);
     }
 
     fn suspect(&mut self, proxy: ProxyId) -> &mut Suspect {

@@ -28,6 +28,7 @@ pub fn seen(exchange: &Exchange, attribution: &Attribution, retry_after: Option<
                 Seen::Unsure
             }
         }
+        Action::RetryElsewhere if attribution.fault == Fault::Proxy => Seen::Barred,
         Action::RetryElsewhere | Action::Compare => Seen::Unsure,
         Action::Escalate => Seen::Blocked,
         Action::EaseProxy => Seen::ProxyBusy(retry_after),

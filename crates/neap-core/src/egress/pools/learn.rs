@@ -35,6 +35,8 @@ pub enum Seen {
     Told,
     /// The host refuses this exit: a challenge, a ban.
     Blocked,
+    /// The proxy does not go to this host, by its own rules. It is fine otherwise.
+    Barred,
     /// A failure of the proxy, beyond doubt, and what it says of the proxy's load.
     ProxyFailed(SignalKind),
     /// The proxy asks for fewer requests, and perhaps for a pause.
@@ -82,6 +84,9 @@ impl Pools {
         let (kind, wait) = to_limiter(seen);
         self.proxies[proxy.index()].end(permit, kind, wait, now, dice);
         let arm = self.arm(proxy);
+        if let Some(worked) = worked(seen) {
+            self.prober.saw(proxy, ask.party, worked);
+        }
         let is_alone = self.is_alone(proxy, ask.party, now);
         let mut shares = None;
         let charge = match seen {
@@ -104,6 +109,13 @@ impl Pools {
             Seen::Blocked => {
                 self.pairs.refused(proxy, ask.party, now);
                 Charge::Host
+            }
+            Seen::Barred => {
+                // Where nobody goes to the host, waiting for who is kept apart would be for nothing.
+                if self.reached.is_by_another(ask.party, proxy, now) {
+                    self.pairs.refused(proxy, ask.party, now);
+                }
+                Charge::Proxy
             }
             Seen::ProxyFailed(_) => {
                 self.blame.failed_by_proxy(proxy, ask.party, now);
@@ -151,6 +163,7 @@ impl Pools {
             Seen::HostFailed
             | Seen::Told
             | Seen::Blocked
+            | Seen::Barred
             | Seen::ProxyBusy(_)
             | Seen::WrongCredentials
             | Seen::Nothing => None,
@@ -205,6 +218,7 @@ impl Pools {
             Seen::Unsure
             | Seen::Told
             | Seen::Blocked
+            | Seen::Barred
             | Seen::ProxyFailed(_)
             | Seen::ProxyBusy(_) => true,
             Seen::Worked | Seen::HostFailed | Seen::WrongCredentials | Seen::Nothing => false,
@@ -214,10 +228,16 @@ impl Pools {
         }
         if let Some(request) = ask.request.filter(|_| leaves) {
             let levels = self.chain.len();
-            let swap_after = if seen == Seen::Blocked {
-                1
-            } else {
-                self.swap_after
+            let swap_after = match seen {
+                Seen::Blocked | Seen::Barred => 1,
+                Seen::Unsure
+                | Seen::Told
+                | Seen::ProxyFailed(_)
+                | Seen::ProxyBusy(_)
+                | Seen::Worked
+                | Seen::HostFailed
+                | Seen::WrongCredentials
+                | Seen::Nothing => self.swap_after,
             };
             self.ways
                 .failed(request, proxy, level, is_proxys, swap_after, levels);
@@ -257,7 +277,7 @@ impl Pools {
         let of = &mut self.proxies[proxy.index()];
         let mut why = None;
         match seen {
-            Seen::Worked | Seen::HostFailed | Seen::Blocked => {
+            Seen::Worked | Seen::HostFailed | Seen::Blocked | Seen::Barred => {
                 of.did_well();
                 self.pools[of.pool].refusals = 0;
             }
@@ -304,7 +324,7 @@ impl Pools {
         now: Time,
     ) {
         let worked = match seen {
-            Seen::Worked | Seen::HostFailed | Seen::Blocked => Some(true),
+            Seen::Worked | Seen::HostFailed | Seen::Blocked | Seen::Barred => Some(true),
             Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => Some(false),
             Seen::Unsure if charge == Charge::Host => None,
             Seen::Unsure => Some(shares.is_some_and(|shares| shares.host > shares.proxy * 4.0)),
@@ -367,10 +387,24 @@ impl Pools {
     }
 }
 
+/// Whether a proxy did its part; `None` if the exchange does not tell.
+fn worked(seen: Seen) -> Option<bool> {
+    match seen {
+        Seen::Worked | Seen::HostFailed | Seen::Blocked => Some(true),
+        Seen::Unsure => Some(false),
+        Seen::Told
+        | Seen::Barred
+        | Seen::ProxyFailed(_)
+        | Seen::ProxyBusy(_)
+        | Seen::WrongCredentials
+        | Seen::Nothing => None,
+    }
+}
+
 /// What a proxy's limiter is told: only what the proxy itself did.
 fn to_limiter(seen: Seen) -> (SignalKind, Option<Duration>) {
     match seen {
-        Seen::Worked | Seen::HostFailed | Seen::Blocked => (SignalKind::Ok, None),
+        Seen::Worked | Seen::HostFailed | Seen::Blocked | Seen::Barred => (SignalKind::Ok, None),
         Seen::ProxyFailed(kind) => (kind, None),
         Seen::ProxyBusy(wait) => (SignalKind::RateLimited, wait),
         Seen::Unsure | Seen::Told | Seen::WrongCredentials | Seen::Nothing => {

@@ -322,6 +322,43 @@ fn a_host_that_refuses_one_proxy_is_asked_by_others_and_nobody_is_left_out() {
 }
 
 #[test]
+fn a_proxy_that_bars_a_host_is_used_for_others_and_the_next_pool_goes_there() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"], &["c"]]);
+    let mut barred = 0;
+    for n in 0..60 {
+        let request = world.fresh();
+        let by = |name: &str| match (name, n % 5) {
+            ("a" | "b", 4) => Seen::Barred,
+            _ => Seen::Worked,
+        };
+        while world.go(n % 5, request, by).1 == Charge::Proxy {
+            barred += 1;
+        }
+    }
+    assert!(
+        barred <= 4,
+        "{barred}: the host's pages go where they came from"
+    );
+    let views = world.pools.views(world.now);
+    assert!(
+        views.iter().all(|view| view.left_out.is_none()),
+        "{views:?}"
+    );
+}
+
+#[test]
+fn where_every_proxy_bars_a_host_nothing_waits_for_one() {
+    let mut world = World::new(Sticky::None, &[&["a", "b"]]);
+    for _ in 0..20 {
+        let request = world.fresh();
+        let (_, charge) = world.go(1, request, |_| Seen::Barred);
+        assert_eq!(charge, Charge::Proxy);
+    }
+    let open = world.pools.gate(&World::ask(1, None), world.now);
+    assert_eq!(open, Pass::Open);
+}
+
+#[test]
 fn a_host_that_fails_for_sure_does_not_hurt_the_proxies() {
     let mut world = World::new(Sticky::None, &[&["a", "b"]]);
     for n in 0..200 {
