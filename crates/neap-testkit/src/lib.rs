@@ -23,7 +23,7 @@
 //! It can speak TLS as an [`Identity`] that an [`Authority`] made for the test has signed or has
 //! not, stand on several loopback addresses, serve a generated [`Tree`] of pages, and change while
 //! it runs. [`Refusing`] is the host that is not there, and
-//! a [`ForwardProxy`] one that stands between a client and a host.
+//! a [`ForwardProxy`] one that stands between a client and a host. A [`NameServer`] tells where hosts are.
 //!
 //! One request passes through these files in turn: `connection` reads it (`request`), `book` notes
 //! it, `script` chooses the [`Reply`], `plan` has rendered that to bytes and waits, and `connection`
@@ -35,6 +35,7 @@ mod builder;
 mod coding;
 mod connection;
 mod forward;
+mod names;
 mod plan;
 mod refusing;
 mod reply;
@@ -49,6 +50,7 @@ pub use book::TimedOut;
 pub use builder::Builder;
 pub use coding::Coding;
 pub use forward::{Asking, ForwardProxy, ForwardProxyBuilder, Manner, Passed};
+pub use names::{NameServer, NameServerBuilder, Naming};
 pub use refusing::Refusing;
 pub use reply::{ENDLESS_CAP_BYTES, Reply, Then};
 pub use site::Site;
