@@ -158,7 +158,8 @@ fn headers_of_the_job_stay_with_the_hosts_of_its_input() {
     let place = Place::new();
     let job = format!(
         "neap = 1\nname = \"headers\"\n[input]\nurls = [\"{}\"]\n[identity]\nuser_agent = \"tester/1\"\n\
-         headers = {{ authorization = \"Bearer ${{env:TOKEN}}\", x-team = \"blue\" }}\n",
+         headers = {{ authorization = \"Bearer ${{env:TOKEN}}\", x-team = \"blue\" }}\n\
+         [request]\nprivate_addresses = true\n",
         site.url("/")
     );
     place.write("headers.toml", &job);

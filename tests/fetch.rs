@@ -370,7 +370,7 @@ fn redirects_are_followed_hop_by_hop_and_no_further_than_allowed() {
     place.write(
         "job.toml",
         "neap = 1\n[input]\nurls = [\"http://x.example/\"]\n[robots]\nmode = \"off\"\n\
-         [identity]\nheaders = { x-token = \"${env:TOKEN}\" }\n",
+         [request]\nprivate_addresses = true\n[identity]\nheaders = { x-token = \"${env:TOKEN}\" }\n",
     );
     let arguments = ["fetch", &first.url("/a"), "--job", "job.toml", "--trace"];
     let mut command = place.command(&arguments);
@@ -390,7 +390,8 @@ fn redirects_are_followed_hop_by_hop_and_no_further_than_allowed() {
             .all(|asked| asked.header("x-token").is_none())
     );
 
-    let one = ["--set", "request.redirects=1"];
+    let allowed = "request.private_addresses=true";
+    let one = ["--set", "request.redirects=1", "--set", allowed];
     let said = fetch(&place, &first.url("/a"), &one).expect(3);
     assert!(said.err.contains("`request.redirects` = 1"), "{}", said.err);
     let said = fetch(&place, &first.url("/odd"), &[]).expect(3);

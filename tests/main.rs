@@ -3,6 +3,7 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod classify;
 mod commands;
 mod crawl;
@@ -16,6 +17,7 @@ mod input;
 mod jobs;
 mod kill;
 mod links;
+mod names;
 mod outage;
 mod outside;
 mod people;

@@ -68,7 +68,10 @@ fn pages_that_nothing_links_to_are_found_by_the_sitemaps_that_robots_txt_names()
     cdn.set_page("/map.xml", xml(urlset([site.url("/from-cdn")])));
 
     let place = Place::new();
-    place.write("site.toml", &site_job(&site.url("/"), ""));
+    place.write(
+        "site.toml",
+        &site_job(&site.url("/"), "[request]\nprivate_addresses = true"),
+    );
     place.neap(&["run", "site.toml"]).expect(0);
     let paths = [
         "/",
@@ -123,7 +126,8 @@ fn a_job_may_be_the_pages_of_its_sitemaps_and_no_others() {
     site.set_page("/new.atom", xml(feed));
     let place = Place::new();
     let job = format!(
-        "neap = 1\nname = 'listed'\n[input]\nsitemaps = ['{}', '{}']\n[crawl]\nexclude = ['/old/*']\n",
+        "neap = 1\nname = 'listed'\n[input]\nsitemaps = ['{}', '{}']\n[crawl]\nexclude = ['/old/*']\n\
+         [request]\nprivate_addresses = true\n",
         site.url("/moved.xml"),
         site.url("/new.atom"),
     );

@@ -190,6 +190,7 @@ fn by_failure(kind: FailureKind) -> (Outcome, Fault, SignalKind) {
     use FailureKind as K;
     match kind {
         K::DnsNotFound => (Outcome::Permanent, Fault::Host, SignalKind::Connect),
+        K::PrivateAddress => (Outcome::Permanent, Fault::Host, SignalKind::Nothing),
         K::Dns => (Outcome::Transient, Fault::OwnNetwork, SignalKind::Connect),
         K::ConnectRefused | K::Connect => (Outcome::Transient, Fault::Host, SignalKind::Connect),
         K::Timeout(Stage::Connect) => (Outcome::Transient, Fault::Host, SignalKind::Connect),

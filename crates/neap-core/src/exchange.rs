@@ -90,6 +90,8 @@ pub enum FailureKind {
     DnsNotFound,
     /// The name could not be resolved for another reason; it may be later.
     Dns,
+    /// The host is not of the public internet, and the job does not allow it.
+    PrivateAddress,
     /// Nobody listens there.
     ConnectRefused,
     /// No connection for another reason: unreachable, reset while connecting.
@@ -155,6 +157,7 @@ impl FailureKind {
         match self {
             FailureKind::DnsNotFound => "dns_not_found",
             FailureKind::Dns => "dns",
+            FailureKind::PrivateAddress => "private_address",
             FailureKind::ConnectRefused => "connect_refused",
             FailureKind::Connect => "connect",
             FailureKind::TlsCertificate => "tls_certificate",

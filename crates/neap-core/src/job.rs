@@ -6,6 +6,7 @@
 
 mod identity;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,15 @@ pub struct Request {
     /// Redirects to follow one after another from a URL, 0 to 20. Default: 10, as browsers allow 20
     /// and Scrapy 20, and hardly a site needs more than 5.
     pub redirects: u32,
+    /// Whether hosts may be asked that are not of the public internet, see [`crate::address`]. Default: no, but
+    /// for those that the input names.
+    pub private_addresses: bool,
+    /// Name servers to ask, at most [`MAX_NAME_SERVERS`]. Default: none, that is the system's.
+    pub name_servers: Vec<SocketAddr>,
 }
+
+/// Most `request.name_servers`: resolv.conf(5) has 3, and more than two are hardly ever asked.
+pub const MAX_NAME_SERVERS: usize = 8;
 
 /// Largest `request.max_body`, in bytes: a body is held in memory until it is recorded.
 pub const MAX_BODY_CEILING: u64 = 256 << 20;
@@ -180,6 +189,8 @@ impl Default for Request {
             total_timeout: Duration::from_secs(120),
             max_body: 16 << 20,
             redirects: 10,
+            private_addresses: false,
+            name_servers: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! methods (`handle_*`), decisions come out as values (`poll_*`), and waiting is a deadline with its
 //! reason. The same code that runs a crawl is simulated in virtual time by the tests.
 
+pub mod address;
 pub mod attribution;
 pub mod backoff;
 pub mod canonical;

@@ -10,6 +10,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::address::AddressRule;
 use crate::canonical::CanonicalUrl;
 use crate::host::Host;
 use crate::job::Crawl;
@@ -142,11 +143,13 @@ pub enum SkipReason {
     NestedSitemap,
     /// A sitemap of another site lists it, for which nobody vouches.
     ForeignSitemap,
+    /// Its host is not of the public internet, see [`crate::address`].
+    PrivateAddress,
 }
 
 impl SkipReason {
     /// Every reason, in the order of [`SkipReason::code`].
-    pub const ALL: [SkipReason; 11] = [
+    pub const ALL: [SkipReason; 12] = [
         SkipReason::Scope,
         SkipReason::NotIncluded,
         SkipReason::Excluded,
@@ -158,6 +161,7 @@ impl SkipReason {
         SkipReason::NoFollow,
         SkipReason::NestedSitemap,
         SkipReason::ForeignSitemap,
+        SkipReason::PrivateAddress,
     ];
 
     /// The number for it in the store; never reused for another reason.
@@ -174,6 +178,7 @@ impl SkipReason {
             SkipReason::NoFollow => 8,
             SkipReason::NestedSitemap => 9,
             SkipReason::ForeignSitemap => 10,
+            SkipReason::PrivateAddress => 11,
         }
     }
 
@@ -191,6 +196,7 @@ impl SkipReason {
             SkipReason::NoFollow => "nofollow",
             SkipReason::NestedSitemap => "nested_sitemap",
             SkipReason::ForeignSitemap => "foreign_sitemap",
+            SkipReason::PrivateAddress => "private_address",
         }
     }
 }
@@ -203,6 +209,7 @@ pub struct Scope {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     max_depth: Option<u32>,
+    addresses: AddressRule,
 }
 
 impl Scope {
@@ -226,7 +233,18 @@ impl Scope {
             include: crawl.include.clone(),
             exclude: crawl.exclude.clone(),
             max_depth: crawl.max_depth,
+            addresses: AddressRule::default(),
         }
+    }
+
+    /// The same scope, but with these hosts open that are not of the public internet. Without it none is.
+    pub fn with_addresses(self, addresses: AddressRule) -> Scope {
+        Scope { addresses, ..self }
+    }
+
+    /// Which hosts are open that are not of the public internet.
+    pub fn addresses(&self) -> &AddressRule {
+        &self.addresses
     }
 
     /// What links are compared with: directories, hosts or registrable domains, by kind of scope.
@@ -276,6 +294,15 @@ impl Scope {
         if !self.is_same_site(url.url(), from) && !self.reaches(url.url()) {
             return Err(SkipReason::Scope);
         }
+        self.admits_named_sitemap(url)
+    }
+
+    /// Whether a sitemap is asked for that a robots file names: one on any host, since the robots file vouches for it.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits_named_sitemap(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        self.is_public(url)?;
         self.is_not_excluded(url)
     }
 
@@ -299,7 +326,14 @@ impl Scope {
         site(one) == site(other)
     }
 
+    fn is_public(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        self.addresses
+            .admits(url.url())
+            .map_err(|_| SkipReason::PrivateAddress)
+    }
+
     fn fits_patterns(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+        self.is_public(url)?;
         self.is_not_excluded(url)?;
         if !self.include.is_empty() && !self.include.iter().any(|p| p.matches(url.url())) {
             return Err(SkipReason::NotIncluded);
@@ -311,7 +345,7 @@ impl Scope {
     ///
     /// # Errors
     /// It matches one.
-    pub fn is_not_excluded(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+    fn is_not_excluded(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
         match self.exclude.iter().any(|p| p.matches(url.url())) {
             true => Err(SkipReason::Excluded),
             false => Ok(()),
@@ -325,7 +359,7 @@ impl Scope {
     /// The reason why it is not.
     pub fn admits_redirect(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
         match self.kind {
-            ScopeKind::Page => Ok(()),
+            ScopeKind::Page => self.is_public(url),
             ScopeKind::Path | ScopeKind::Host | ScopeKind::Domain | ScopeKind::Any => {
                 self.admits(url, 0)
             }
@@ -359,7 +393,7 @@ fn root(kind: ScopeKind, url: &Url) -> String {
 
 /// The host as people mean it: name and port, where the usual ports of `http` and `https` are one. Sites
 /// move from one to the other all the time, and links of both kinds stand on one page.
-fn site(url: &Url) -> String {
+pub(crate) fn site(url: &Url) -> String {
     let name = url.host_str().unwrap_or_default();
     match url.port() {
         None => name.to_owned(),

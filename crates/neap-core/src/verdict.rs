@@ -265,6 +265,7 @@ mod tests {
         }
         for kind in [
             FailureKind::DnsNotFound,
+            FailureKind::PrivateAddress,
             FailureKind::TlsCertificate,
             FailureKind::TooLarge,
         ] {

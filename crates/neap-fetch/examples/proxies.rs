@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::Request;
 use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget, Sockets};
@@ -85,6 +86,7 @@ fn fetcher(authority: &Authority) -> Fetcher {
         headers: Vec::new(),
         header_hosts: [].into(),
         logins: [].into(),
+        addresses: AddressRule::new(true, []),
         extra_roots: vec![authority.der().into()],
     };
     let memory = Arc::new(MemoryBudget::default());

@@ -13,15 +13,15 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::connection::About;
-use crate::dns::{DnsError, SystemResolver};
+use crate::dns::{DnsError, Resolver};
 use crate::egress::Wire;
-use crate::phases::note_dns;
+use crate::phases::{may_be_private, note_dns};
 use crate::sockets::{Place, Sockets};
 use crate::tcp::{self, Socket};
 
 /// What a connection is made with.
 pub(crate) struct Direct {
-    pub(crate) resolver: Arc<SystemResolver>,
+    pub(crate) resolver: Arc<Resolver>,
     pub(crate) tls: Arc<ClientConfig>,
     /// Time for names, TCP and TLS together.
     pub(crate) timeout: Duration,
@@ -82,7 +82,7 @@ impl Direct {
         };
         let began = Instant::now();
         let found: Result<Vec<SocketAddr>, DnsError> =
-            timeout_at(deadline, self.resolver.addresses(name))
+            timeout_at(deadline, self.resolver.permitted(name, may_be_private()))
                 .await
                 .map_err(|_| out_of_time())?;
         note_dns(began.elapsed());

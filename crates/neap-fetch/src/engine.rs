@@ -16,7 +16,7 @@ use url::{Position, Url};
 
 use crate::connection::{Asking, Line, Speech};
 use crate::direct::Direct;
-use crate::dns::SystemResolver;
+use crate::dns::Resolver;
 use crate::egress::{Connector, Egress};
 use crate::fetcher::{MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 use crate::incoming::{ClientError, Incoming};
@@ -54,7 +54,7 @@ impl Engine {
     pub(crate) fn new(
         settings: &FetchSettings,
         tls: &ClientConfig,
-        resolver: &Arc<SystemResolver>,
+        resolver: &Arc<Resolver>,
         sockets: Arc<Sockets>,
     ) -> Result<Engine, FetchError> {
         Ok(Engine {

@@ -160,6 +160,7 @@ fn of_cause(cause: &(dyn Error + 'static), reached: Reached) -> Option<FailureKi
     } else if let Some(error) = cause.downcast_ref::<DnsError>() {
         Some(match error {
             DnsError::NotFound(_) => FailureKind::DnsNotFound,
+            DnsError::Private(_) => FailureKind::PrivateAddress,
             DnsError::Unavailable(_) => FailureKind::Dns,
             DnsError::Internal(_) => FailureKind::Internal,
         })

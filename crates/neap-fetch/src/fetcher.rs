@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::TRANSFER_ENCODING;
+use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
 use neap_core::job::Request;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::body::{BodyLimit, Reader};
-use crate::dns::SystemResolver;
+use crate::dns::Resolver;
 use crate::egress::Egress;
 use crate::engine::{Engine, Opening};
 use crate::failure::{self, Reached};
@@ -42,6 +43,7 @@ pub struct Fetcher(Arc<Inner>);
 struct Inner {
     engine: Engine,
     headers: Headers,
+    addresses: AddressRule,
     request: Request,
     memory: Arc<MemoryBudget>,
 }
@@ -69,16 +71,20 @@ impl Fetcher {
         sockets: Arc<Sockets>,
     ) -> Result<Fetcher, FetchError> {
         let tls = tls::config(&settings.extra_roots)?;
-        let resolver = Arc::new(SystemResolver::default());
+        let resolver = Arc::new(Resolver::new(&settings.request));
         Ok(Fetcher(Arc::new(Inner {
             engine: Engine::new(settings, &tls, &resolver, sockets)?,
             headers: Headers::new(settings)?,
+            addresses: settings.addresses.clone(),
             request: settings.request.clone(),
             memory,
         })))
     }
 
     /// Asks for one URL with GET and reads the answer, whatever its status. Redirects are answers.
+    ///
+    /// A host that is not of the public internet is not connected to, unless [`FetchSettings::addresses`] has it;
+    /// the names of hosts that a proxy resolves are not known to it.
     ///
     /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) or for a socket
     /// (see [`Sockets`]) counts in no time-out and no timing. Dropping the future ends the exchange.
@@ -90,10 +96,18 @@ impl Fetcher {
     /// the same egress only.
     pub async fn fetch_by(&self, egress: &Egress, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
         let host = url.host();
-        let phases = Phases::start();
-        let key = self.0.engine.key(egress, &host);
-        let asking = self.0.ask(&key, url, limit, &phases);
-        let (result, was_resent) = phases.note(asking).await;
+        let phases = Phases::start(self.0.addresses.is_open(url.url()));
+        let (result, was_resent) = match self.0.addresses.admits(url.url()) {
+            Ok(()) => {
+                let key = self.0.engine.key(egress, &host);
+                let asking = self.0.ask(&key, url, limit, &phases);
+                phases.note(asking).await
+            }
+            Err(private) => {
+                let kind = FailureKind::PrivateAddress;
+                (Err(failure::new(kind, None, &private.to_string())), false)
+            }
+        };
         let sent = self.0.headers.to_record(&host, url.url());
         let timings = phases.timings();
         let failure = result.as_ref().err();

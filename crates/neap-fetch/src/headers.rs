@@ -138,6 +138,7 @@ fn named(headers: &HeaderMap, url: &Url) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use neap_core::address::AddressRule;
     use neap_core::job::Request;
 
     use super::*;
@@ -157,6 +158,7 @@ mod tests {
                 .collect(),
             header_hosts: [Host::parse("https://shop.example").unwrap()].into(),
             logins: BTreeMap::new(),
+            addresses: AddressRule::default(),
             extra_roots: Vec::new(),
         }
     }

@@ -22,6 +22,8 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Phases {
     started: Instant,
+    /// Whether the host may have an address that is not of the public internet.
+    may_be_private: bool,
     noted: Mutex<Noted>,
 }
 
@@ -47,9 +49,10 @@ struct Noted {
 }
 
 impl Phases {
-    pub(crate) fn start() -> Arc<Phases> {
+    pub(crate) fn start(may_be_private: bool) -> Arc<Phases> {
         Arc::new(Phases {
             started: Instant::now(),
+            may_be_private,
             noted: Mutex::default(),
         })
     }
@@ -202,6 +205,14 @@ impl Phases {
     }
 }
 
+/// Whether the exchange that polls may connect to an address that is not of the public internet. Outside of an
+/// exchange nothing may.
+pub(crate) fn may_be_private() -> bool {
+    CURRENT
+        .try_with(|phases| phases.may_be_private)
+        .unwrap_or(false)
+}
+
 /// Notes how long a name took to resolve.
 pub(crate) fn note_dns(took: Duration) {
     note(|noted| noted.dns = Some(took));
@@ -235,7 +246,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_counted_from_the_end_of_connecting() {
-        let phases = Phases::start();
+        let phases = Phases::start(false);
         let begin = phases.started;
         assert_eq!(
             phases.header_deadline(5 * SECOND, 3 * SECOND),
@@ -263,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_what_we_lack_is_not_the_hosts_time() {
-        let phases = Phases::start();
+        let phases = Phases::start(false);
         tokio::time::sleep(3 * SECOND).await;
         phases.waited(2 * SECOND);
         assert_eq!(phases.timings().total, SECOND);

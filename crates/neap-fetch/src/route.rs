@@ -38,7 +38,9 @@ fn direct(failure: Option<&Failure>, address: Option<SocketAddr>, phases: &Phase
     let has_connected = phases.has_connected();
     let reached = match failure.map(|failure| failure.kind) {
         Some(_) if has_connected => once_connected(failure),
-        Some(FailureKind::Dns | FailureKind::DnsNotFound) => Phase::Dns,
+        Some(FailureKind::Dns | FailureKind::DnsNotFound | FailureKind::PrivateAddress) => {
+            Phase::Dns
+        }
         Some(FailureKind::Tls | FailureKind::TlsCertificate) => Phase::Tls,
         Some(FailureKind::ConnectRefused | FailureKind::Connect)
         | Some(FailureKind::Timeout(Stage::Connect)) => Phase::Connect,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::header::{HeaderName, HeaderValue};
+use neap_core::address::AddressRule;
 use neap_core::host::Host;
 use neap_core::job::Request;
 use rustls::pki_types::CertificateDer;
@@ -23,6 +24,8 @@ pub struct FetchSettings {
     /// Values of `authorization`, each for exactly this scheme, name and port. It goes before a header of
     /// that name. Never recorded.
     pub logins: BTreeMap<Host, HeaderValue>,
+    /// Which hosts may be asked that are not of the public internet. Proxies are not held against it.
+    pub addresses: AddressRule,
     /// Certificates to trust besides the system's, in DER; usually none.
     pub extra_roots: Vec<CertificateDer<'static>>,
 }

@@ -1,6 +1,6 @@
 //! How is a TCP connection made to a host with several addresses?
 //!
-//! In the order in which the system names them, families in turns (RFC 8305, section 4). Each has its share
+//! In the order in which the resolver has them, families in turns (RFC 8305, section 4). Each has its share
 //! of the time; the next one begins early beside it where a second socket may be had (section 5), so that a
 //! family that leads nowhere costs a moment and not half of the time.
 

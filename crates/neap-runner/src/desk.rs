@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use neap_core::attribution::Attribution;
 use neap_core::charge::{charged, uncharged};
-use neap_core::classify::{Judgement, Outcome};
+use neap_core::classify::{Cause, Judgement, Outcome};
 use neap_core::egress::{Charge, ProxyId, Seen, Ticket, is_silent, seen};
 use neap_core::exchange::Exchange;
 use neap_core::job::Retry;
 use neap_core::limiter::{Signal, SignalKind};
 use neap_core::scheduler::{Ready, Scheduler, Token};
 use neap_core::verdict::{History, Verdict, decide};
-use neap_core::{CanonicalUrl, JobId};
+use neap_core::{CanonicalUrl, HostId, JobId};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) dice: SmallRng,
     /// The address that answered last.
     pub(crate) last_address: Option<SocketAddr>,
+    /// Hosts of which a worker found out that they cannot be asked anything, and why.
+    pub(crate) hopeless: Vec<(HostId, Cause)>,
 }
 
 impl Desk {
@@ -46,6 +48,7 @@ impl Desk {
             scheduler,
             dice: SmallRng::from_os_rng(),
             last_address: None,
+            hopeless: Vec::new(),
         };
         Desk {
             clock,

@@ -15,6 +15,7 @@ use crate::jobs::JobContext;
 use crate::progress::Tally;
 use crate::reading;
 use crate::record::{Circumstances, record};
+use crate::robots::has_no_address;
 
 /// What a worker needs beside its request.
 #[derive(Debug)]
@@ -76,6 +77,10 @@ pub(crate) async fn flow(
         charged: request.charged,
         deferrals: request.deferrals,
     };
+    if let Some(cause) = judgement.cause.filter(|cause| has_no_address(*cause)) {
+        // Its other pages need not find that out one by one.
+        desk.state().hopeless.push((request.host, cause));
+    }
     let retry = &job.job.retry;
     let verdict = desk.decide(exchange, &judgement, history, host_is_failing, retry);
     shop.tally

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use neap_core::address::AddressRule;
 use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
@@ -24,7 +25,8 @@ pub struct RunJob {
     pub job: Job,
     /// What links are compared with, see [`Scope::roots`].
     pub scope_roots: BTreeSet<String>,
-    /// Hosts of its input URLs: the only ones that its own headers are sent to.
+    /// Hosts of its input URLs: the only ones that its own headers are sent to, and those that it may ask although they
+    /// are not of the public internet. Of a job without headers of its own the others may be left out.
     pub input_hosts: BTreeSet<Host>,
     /// Pages that earlier runs fetched.
     pub pages: u64,
@@ -57,7 +59,8 @@ pub fn proxies(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<Pro
     })
 }
 
-/// What a client of a job is made from, secrets looked up. Its headers are for `hosts`.
+/// What a client of a job is made from, secrets looked up. Its headers are for `hosts`, which are open to it even if they
+/// are not of the public internet.
 ///
 /// # Errors
 /// As [`check_secrets`].
@@ -71,6 +74,7 @@ pub fn fetch_settings(
 
 fn settings_of(job: &Job, secrets: Secrets, header_hosts: BTreeSet<Host>) -> FetchSettings {
     FetchSettings {
+        addresses: AddressRule::new(job.request.private_addresses, &header_hosts),
         request: job.request.clone(),
         user_agent: job.identity.user_agent.clone(),
         headers: secrets.headers,
@@ -144,15 +148,19 @@ impl JobContext {
             ..
         } = run;
         let secrets = Secrets::of(&job, lookup)?;
+        let addresses = AddressRule::new(job.request.private_addresses, &input_hosts);
         let header_hosts = if secrets.headers.is_empty() {
             BTreeSet::new()
         } else {
             input_hosts
         };
-        let settings = settings_of(&job, secrets, header_hosts.clone());
+        let settings = FetchSettings {
+            addresses: addresses.clone(),
+            ..settings_of(&job, secrets, header_hosts.clone())
+        };
         Ok(JobContext {
             id,
-            scope: Scope::from_roots(&job.crawl, scope_roots),
+            scope: Scope::from_roots(&job.crawl, scope_roots).with_addresses(addresses),
             fetcher: shared.fetcher(&settings)?,
             exits,
             header_hosts,
@@ -168,7 +176,10 @@ impl JobContext {
         input_hosts: &BTreeSet<Host>,
     ) -> bool {
         let has_headers = !self.job.identity.headers.is_empty();
-        self.scope.roots() == scope_roots && (!has_headers || self.header_hosts == *input_hosts)
+        let addresses = AddressRule::new(self.job.request.private_addresses, input_hosts);
+        self.scope.roots() == scope_roots
+            && *self.scope.addresses() == addresses
+            && (!has_headers || self.header_hosts == *input_hosts)
     }
 
     /// Whether sitemaps and feeds that are found are read for pages.

@@ -73,6 +73,10 @@ pub(crate) async fn ask(
             // What a redirect led to says nothing about the host that was asked.
             Outcome::Permanent => match judgement.cause {
                 Some(cause) if hop == 0 && is_hopeless(cause) => return Asked::Hopeless(cause),
+                // It leads where nobody may follow: as if there were no robots file.
+                Some(Cause::Failure(FailureKind::PrivateAddress)) => {
+                    return Asked::Known(none(host, desk.clock.unix()));
+                }
                 Some(_) | None => return Asked::Unreachable(None),
             },
             Outcome::RateLimited
@@ -83,15 +87,18 @@ pub(crate) async fn ask(
         }
     }
     // More redirects than that: as if there were no robots file (RFC 9309, section 2.3.1.2).
-    let now = desk.clock.unix();
-    let expires = now + USED_FOR;
-    Asked::Known(RobotsAnswer {
+    Asked::Known(none(host, desk.clock.unix()))
+}
+
+/// What is kept of a robots file that is not to be had, whatever the host answered.
+fn none(host: HostId, now: UnixMs) -> RobotsAnswer {
+    RobotsAnswer {
         host,
         status: None,
         body: None,
         fetched: now,
-        expires,
-    })
+        expires: now + USED_FOR,
+    }
 }
 
 /// By which ways a robots file and what it redirects to are asked for.
@@ -158,9 +165,14 @@ async fn fetch(
 }
 
 fn is_hopeless(cause: Cause) -> bool {
+    has_no_address(cause) || cause == Cause::Failure(FailureKind::TlsCertificate)
+}
+
+/// Whether a host cannot be asked anything since its name has no address, or none that may be connected to.
+pub(crate) fn has_no_address(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::Failure(FailureKind::DnsNotFound | FailureKind::TlsCertificate)
+        Cause::Failure(FailureKind::DnsNotFound | FailureKind::PrivateAddress)
     )
 }
 
@@ -227,9 +239,10 @@ impl Rules {
         Some(is_allowed)
     }
 
-    /// Whether a host that seems hopeless was so before: a name server may be wrong once.
-    pub(crate) fn was_hopeless(&self, host: HostId) -> bool {
-        self.tries.contains_key(&host)
+    /// Whether a host is to be given up for this cause: at once if it has no address, and else the second time, since
+    /// one server of several may show a bad certificate.
+    pub(crate) fn is_settled(&self, host: HostId, cause: Cause) -> bool {
+        has_no_address(cause) || self.tries.contains_key(&host)
     }
 
     /// How long to wait before a robots file that could not be had is asked for again.

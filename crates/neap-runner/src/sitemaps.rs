@@ -110,7 +110,7 @@ pub(crate) fn named(job: &JobContext, host: &Host, answer: &RobotsAnswer) -> Vec
         return Vec::new();
     }
     let urls = robots::sitemaps(body, &host.robots_url()).into_iter();
-    let urls = urls.filter(|url| job.scope.is_not_excluded(url).is_ok());
+    let urls = urls.filter(|url| job.scope.admits_named_sitemap(url).is_ok());
     urls.map(|url| Link {
         url,
         depth: 1,

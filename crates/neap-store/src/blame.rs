@@ -139,7 +139,8 @@ const FAILED: &str = "meant (job_id) AS
        WHERE a.fault IS NOT NULL AND r.job_id IN (SELECT job_id FROM meant)
        UNION ALL
        SELECT r.request_id, r.host_id, NULL,
-         iif(r.cause IN ('host_given_up', 'too_many_redirects'), 'host', 'nobody'), r.cause, NULL, NULL, NULL, NULL,
+         iif(r.cause IN ('host_given_up', 'too_many_redirects', 'dns_not_found',
+           'private_address', 'tls_certificate'), 'host', 'nobody'), r.cause, NULL, NULL, NULL, NULL,
          1, n, max(n, 1)
        FROM (SELECT *, earlier + attempts + deferrals + lost AS n FROM requests WHERE state = 3) r
        WHERE r.job_id IN (SELECT job_id FROM meant) AND NOT EXISTS

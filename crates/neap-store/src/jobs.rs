@@ -168,6 +168,24 @@ impl SqliteStore {
         Ok(hosts)
     }
 
+    /// Of the hosts of a job's input URLs those that may be private as they are written
+    /// ([`neap_core::address`]), and some others: a list of 100,000 shops is not read for the sake of the one host
+    /// that is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn private_input_hosts(&self, job: JobId) -> Result<BTreeSet<Host>, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let names: Vec<String> = sqlx::query_scalar(PRIVATE_HOSTS)
+            .bind(job.0)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        Ok(names.iter().filter_map(|name| Host::parse(name)).collect())
+    }
+
     /// Replaces what a job asks for; its scope and its requests stay as they are.
     ///
     /// # Errors
@@ -250,6 +268,12 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, StoreError> {
         name,
     })
 }
+
+/// Addresses begin with a digit or a bracket; names of a local network have no full stop or one of a few endings.
+const PRIVATE_HOSTS: &str = "SELECT name FROM hosts WHERE host_id IN
+     (SELECT host_id FROM input_hosts WHERE job_id = ?)
+     AND (name GLOB '*://[0-9[]*' OR name NOT LIKE '%.%' OR name LIKE '%.local%'
+          OR name LIKE '%://local%' OR name LIKE '%.internal%' OR name LIKE '%home.arpa%')";
 
 /// The hosts of a job's input URLs.
 pub(crate) async fn read_input_hosts(

@@ -37,6 +37,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 6,
         sql: include_str!("../../../migrations/sqlite/0006_links.sql"),
     },
+    Migration {
+        version: 7,
+        sql: include_str!("../../../migrations/sqlite/0007_addresses.sql"),
+    },
 ];
 
 /// The version that this program writes.

@@ -101,7 +101,9 @@ fn broken(failure: &Failure, route: &Route) -> Break {
         false => Manner::Closed,
     };
     let (phase, manner) = match failure.kind {
-        FailureKind::DnsNotFound | FailureKind::Dns => (Phase::Dns, Manner::NoName),
+        FailureKind::DnsNotFound | FailureKind::Dns | FailureKind::PrivateAddress => {
+            (Phase::Dns, Manner::NoName)
+        }
         FailureKind::ConnectRefused => (Phase::Connect, Manner::Refused),
         FailureKind::Connect => (Phase::Connect, Manner::Unreachable),
         FailureKind::TlsCertificate => (Phase::Tls, Manner::Certificate),

@@ -423,11 +423,13 @@ impl Scheduler {
     }
 
     /// A host turned out to be one that can never be asked: nothing more goes to it.
-    /// [`Scheduler::poll_given_up`] does not name it.
-    pub fn give_up(&mut self, host: HostId) {
-        if self.hosts.get_mut(&host).is_some_and(HostEntry::give_up) {
+    /// [`Scheduler::poll_given_up`] does not name it. Says whether it was not given up before.
+    pub fn give_up(&mut self, host: HostId) -> bool {
+        let is_news = self.hosts.get_mut(&host).is_some_and(HostEntry::give_up);
+        if is_news {
             self.drop_host_work(host);
         }
+        is_news
     }
 
     /// Nothing new goes out from now on; what is in flight comes home.

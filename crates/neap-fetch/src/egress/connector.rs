@@ -27,7 +27,7 @@ use super::{Proxy, Scheme};
 use crate::certificate;
 use crate::connection::About;
 use crate::direct::{Made, NotConnected};
-use crate::dns::SystemResolver;
+use crate::dns::Resolver;
 use crate::failure::{self, Reached};
 use crate::phases;
 use crate::settings::{FetchError, FetchSettings};
@@ -37,7 +37,7 @@ use crate::tls;
 
 /// Makes connections through proxies.
 pub(crate) struct Connector {
-    resolver: Arc<SystemResolver>,
+    resolver: Arc<Resolver>,
     /// TLS with hosts.
     tls: Arc<ClientConfig>,
     /// TLS with proxies.
@@ -50,7 +50,7 @@ impl Connector {
     pub(crate) fn new(
         settings: &FetchSettings,
         tls: &ClientConfig,
-        resolver: Arc<SystemResolver>,
+        resolver: Arc<Resolver>,
     ) -> Result<Connector, FetchError> {
         let agent = HeaderValue::from_str(&settings.user_agent);
         Ok(Connector {
@@ -306,7 +306,8 @@ impl Making<'_> {
                 Ok(Target::Name(host.to_owned(), port))
             }
             Scheme::Socks5 => {
-                let looking_up = self.common.resolver.addresses(host);
+                let may_be_private = phases::may_be_private();
+                let looking_up = self.common.resolver.permitted(host, may_be_private);
                 let found = timeout_at(self.deadline, looking_up).await.map_err(|_| {
                     Fault::new(FailureKind::Dns, "the host's name was not resolved in time")
                 })?;

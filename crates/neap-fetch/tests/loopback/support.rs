@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Failure, FailureKind};
 use neap_core::job::Request;
@@ -23,6 +24,7 @@ pub(crate) fn request() -> Request {
         total_timeout: Duration::from_secs(60),
         max_body: MIB,
         redirects: 10,
+        ..Request::default()
     }
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn settings(request: Request) -> FetchSettings {
         headers: Vec::new(),
         header_hosts: [].into(),
         logins: [].into(),
+        addresses: AddressRule::new(true, []),
         extra_roots: Vec::new(),
     }
 }

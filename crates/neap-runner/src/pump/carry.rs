@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use neap_core::classify::{Fault, Outcome};
+use neap_core::classify::{Cause, Fault, Outcome};
 use neap_core::egress::Ticket;
 use neap_core::exchange::{FailureKind, Timings};
 use neap_core::scheduler::{Dispatch, Ready, Token};
@@ -35,6 +35,9 @@ impl Pump {
         }
         while let Some(host) = self.poll_given_up() {
             self.fail_host(host, "host_given_up".to_owned()).await?;
+        }
+        for (host, cause) in self.hopeless() {
+            self.fail_host(host, cause.to_string()).await?;
         }
         if self.shop.desk.state().scheduler.is_out_of_pages() {
             self.drain(Ended::LimitReached);
@@ -87,6 +90,17 @@ impl Pump {
             });
         }
         commands
+    }
+
+    /// The hosts that cannot be asked anything and were not given up yet.
+    fn hopeless(&mut self) -> Vec<(HostId, Cause)> {
+        let State {
+            scheduler,
+            hopeless,
+            ..
+        } = &mut *self.shop.desk.state();
+        let found = std::mem::take(hopeless).into_iter();
+        found.filter(|(host, _)| scheduler.give_up(*host)).collect()
     }
 
     fn poll_given_up(&mut self) -> Option<HostId> {

@@ -127,7 +127,7 @@ impl Pump {
                     .handle_robots_unreachable(host, wait, desk.clock.now());
                 Ok(())
             }
-            Note::Robots(host, Asked::Hopeless(_)) if !self.rules.was_hopeless(host) => {
+            Note::Robots(host, Asked::Hopeless(cause)) if !self.rules.is_settled(host, cause) => {
                 let wait = self.rules.wait(host);
                 let scheduler = &mut desk.state().scheduler;
                 scheduler.handle_robots_unreachable(host, wait, desk.clock.now());

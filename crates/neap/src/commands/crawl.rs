@@ -135,11 +135,13 @@ async fn run_jobs(store: &SqliteStore, jobs: &[JobRow]) -> Result<Vec<RunJob>, F
             id: row.job_id,
             job: row.spec.clone(),
             scope_roots: row.scope_roots.clone(),
-            // Only headers of the job's own need to know where they may go.
+            // Only headers of the job's own need to know of all where they may go.
             input_hosts: if has_headers {
                 store.input_hosts(row.job_id).await?
-            } else {
+            } else if row.spec.request.private_addresses {
                 Default::default()
+            } else {
+                store.private_input_hosts(row.job_id).await?
             },
             pages: row.counts.pages,
         });

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, Expect, Input, Job, Keep, Limits, MAX_BODY_CEILING, Request, Retry, Robots,
+    Adaptive, Crawl, Expect, Input, Job, Keep, Limits, MAX_BODY_CEILING, MAX_NAME_SERVERS, Request,
+    Retry, Robots,
 };
 
 use super::compare::duration_text;
@@ -191,6 +192,12 @@ fn request(reader: &mut Reader<'_>) -> Request {
         total_timeout: reader.duration("request.total_timeout", range, default.total_timeout),
         max_body: reader.size("request.max_body", 1..=MAX_BODY_CEILING, default.max_body),
         redirects: reader.u32("request.redirects", 0..=20, default.redirects),
+        private_addresses: reader.flag("request.private_addresses", default.private_addresses),
+        name_servers: reader.texts(
+            "request.name_servers",
+            MAX_NAME_SERVERS,
+            values::name_server,
+        ),
     }
 }
 

@@ -111,6 +111,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 total_timeout,
                 max_body,
                 redirects,
+                private_addresses,
+                name_servers,
             },
         limits:
             Limits {
@@ -194,6 +196,11 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ("request.total_timeout", duration_text(*total_timeout)),
         ("request.max_body", size_text(*max_body)),
         ("request.redirects", redirects.to_string()),
+        ("request.private_addresses", private_addresses.to_string()),
+        (
+            "request.name_servers",
+            list(name_servers.iter().map(ToString::to_string)),
+        ),
         ("limits.concurrency", concurrency.to_string()),
         ("limits.per_host", per_host.to_string()),
         (

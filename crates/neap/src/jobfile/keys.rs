@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 51] = [
+pub(super) const KEYS: [&str; 53] = [
     "neap",
     "name",
     "description",
@@ -30,6 +30,8 @@ pub(super) const KEYS: [&str; 51] = [
     "request.total_timeout",
     "request.max_body",
     "request.redirects",
+    "request.private_addresses",
+    "request.name_servers",
     "limits.concurrency",
     "limits.per_host",
     "limits.per_host_rate",

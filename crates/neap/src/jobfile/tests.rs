@@ -105,6 +105,12 @@ fn every_key_takes_its_good_value() {
         ("request.max_body", "1000", "1000"),
         ("request.max_body", "'256MiB'", "256 MiB"),
         ("request.redirects", "20", "20"),
+        ("request.private_addresses", "true", "true"),
+        (
+            "request.name_servers",
+            "['9.9.9.9', '127.0.0.1:5353', '2620:fe::fe', '[::1]:54']",
+            "[\"9.9.9.9:53\", \"127.0.0.1:5353\", \"[2620:fe::fe]:53\", \"[::1]:54\"]",
+        ),
         ("limits.concurrency", "10_000", "10000"),
         ("limits.per_host", "1024", "1024"),
         ("limits.per_host_rate", "'100/m'", "100/m"),
@@ -304,6 +310,11 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
             "expected an integer, found a string",
         ),
         ("request.redirects", "21", "21 is out of range: 0 to 20"),
+        (
+            "request.name_servers",
+            "['dns.example']",
+            "`dns.example` is not the address of a name server",
+        ),
         (
             "limits.concurrency",
             "'lots'",

@@ -2,6 +2,7 @@
 //!
 //! Each function reads the text of one value and complains in words that say what to write instead.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,6 +117,17 @@ pub(super) fn percent(text: &str) -> Result<f64, Complaint> {
             let message = format!("`{}` is not a share", quoted(text));
             Complaint::new(message).help(r#"write e.g. "0.5%"; from 0 % to 100 %"#)
         })
+}
+
+/// Reads the address of a name server, with or without a port; without it is 53 (RFC 1035, section 4.2).
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, Complaint> {
+    let with_port = text.parse().ok();
+    let alone = || text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    with_port.or_else(alone).ok_or_else(|| {
+        let message = format!("`{}` is not the address of a name server", quoted(text));
+        Complaint::new(message)
+            .help(r#"write e.g. "9.9.9.9", "127.0.0.1:5353", "[2620:fe::fe]:53""#)
+    })
 }
 
 /// Reads a URL to start from.

@@ -43,6 +43,8 @@ const ROWS: &[Row] = &[
         "the site wants to be asked less often: neap waits as it says; `limits.delay` keeps below it"),
     row("host", &["http_401", "http_403", "http_451", "forbidden"],
         "the site does not give this to us: asking again does not help; is it wanted at all, or a login missing?"),
+    row("host", &["private_address"],
+        "the name leads to an address that is not public: if it is yours, `request.private_addresses` opens it"),
     row("host", &["dns_not_found", "dns_failure"],
         "there is no such name: a slip in the input, or the site is gone"),
     row("host", &["connect_refused", "connect_timeout", "timeout_connect", "connect", "unreachable"],

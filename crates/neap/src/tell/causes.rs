@@ -12,6 +12,9 @@ pub(crate) fn cause(word: &str) -> String {
     }
     let told = match word {
         "dns_not_found" => "its name does not exist",
+        "private_address" => {
+            "it is not on the public internet, and `request.private_addresses` does not allow that"
+        }
         "dns" => "its name could not be resolved",
         "connect_refused" => "nobody listens there",
         "connect" => "no connection could be made",
@@ -178,6 +181,7 @@ mod tests {
     fn every_kind_of_failure_has_words() {
         for kind in [
             K::DnsNotFound,
+            K::PrivateAddress,
             K::Dns,
             K::ConnectRefused,
             K::Connect,

@@ -270,6 +270,11 @@ fn reason(
             "more than {} sitemap indexes lie above it",
             neap_core::order::MAX_INDEXES
         ),
+        "private_address" => {
+            "its host is not on the public internet; only `request.private_addresses = true`, or naming \
+             that host in the input, opens it"
+                .to_owned()
+        }
         "foreign_sitemap" => {
             "a sitemap of another site lists it, which no robots.txt or job file names".to_owned()
         }

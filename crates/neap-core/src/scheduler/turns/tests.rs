@@ -201,7 +201,7 @@ fn room_for_a_page_passes_by_a_lane_whose_host_is_held() {
 #[test]
 fn work_that_is_dropped_leaves_nothing_behind() {
     let drops: [fn(&mut Scheduler); 3] = [
-        |scheduler| scheduler.give_up(HOST),
+        |scheduler| assert!(scheduler.give_up(HOST) && !scheduler.give_up(HOST)),
         |scheduler| scheduler.remove_job(JOB),
         |scheduler| {
             scheduler.given_up.push_back(HOST);
