@@ -11,8 +11,8 @@ use rand::RngCore;
 
 use super::budget::RetryBudget;
 use super::host::careful_budget;
+use super::line::Line;
 use super::patience::{Patience, has_worked};
-use super::turns::Turn;
 use super::work::{Hold, Token};
 use crate::backoff::RETRY_AFTER_MAX;
 use crate::ids::HostId;
@@ -63,8 +63,8 @@ pub(super) struct Door {
     pub(super) hosts: BTreeSet<HostId>,
     /// It is given up for that one as soon as nothing is in flight; until then nothing starts.
     pub(super) gives_way_to: Option<DoorId>,
-    /// Turns that wait for it.
-    pub(super) parked: Vec<Turn>,
+    /// Turns that wait for it; made when there is the first.
+    line: Option<Box<Line>>,
     /// When they are to try again, if not before, and why not now.
     pub(super) timer: Option<(Time, Hold)>,
     /// Requests in memory that never failed, over all its lanes.
@@ -85,7 +85,7 @@ impl Door {
             known_latency_s: 0.0,
             hosts: BTreeSet::new(),
             gives_way_to: None,
-            parked: Vec::new(),
+            line: None,
             timer: None,
             fresh: 0,
         }
@@ -154,6 +154,25 @@ impl Door {
                 Err(at) => Gate::Until(at),
             },
             closed @ (Gate::Full | Gate::Until(_)) => closed,
+        }
+    }
+
+    /// The turns that wait for it.
+    pub(super) fn line(&mut self) -> &mut Line {
+        self.line.get_or_insert_default()
+    }
+
+    /// The turns that wait for it, if any ever did.
+    pub(super) fn known_line(&mut self) -> Option<&mut Line> {
+        self.line.as_deref_mut()
+    }
+
+    /// Whether a turn that is called now would find the gate open; nothing is taken.
+    pub(super) fn would_admit(&self, now: Time) -> Gate {
+        let rested = self.last_start.map(|last| last + self.politeness.spacing());
+        match (self.peek(now), rested) {
+            (Gate::Open, Some(rested)) if now < rested => Gate::Until(rested),
+            (gate @ (Gate::Open | Gate::Full | Gate::Until(_)), _) => gate,
         }
     }
 
@@ -264,6 +283,11 @@ impl Door {
         })
     }
 
+    /// Whether no turn waits for it.
+    pub(super) fn has_nobody_waiting(&self) -> bool {
+        self.line.as_ref().is_none_or(|line| line.is_empty())
+    }
+
     /// Whether forgetting it loses nothing that the store does not know: nothing is under way, and no hold
     /// or delay is running.
     pub(super) fn is_idle(&self, now: Time) -> bool {
@@ -271,7 +295,7 @@ impl Door {
             .last_start
             .is_none_or(|last| now.since(last) >= self.politeness.spacing());
         is_rested
-            && self.parked.is_empty()
+            && self.has_nobody_waiting()
             && self.timer.is_none()
             && self.limiter.in_flight() == 0
             && self.state(now) == State::Steady

@@ -24,6 +24,7 @@ mod exit;
 mod host;
 mod job;
 mod lane;
+mod line;
 mod owned;
 mod pace;
 mod patience;
@@ -307,7 +308,7 @@ impl Scheduler {
             }
             // Its turn may wait for the retry budget, and have something fresh now.
             if had_only_retries {
-                self.unpark_host(refill.host);
+                self.leave_budget(Turn::Lane(refill.job, refill.host), refill.host);
             }
         }
         for request in reading.recorded {
@@ -364,7 +365,7 @@ impl Scheduler {
         }
         self.note_change(id);
         self.retire(id);
-        self.let_in(id, now);
+        self.call_in(id, now);
         if signal.kind.is_load_failure() {
             self.consider_giving_up(host, now);
         }

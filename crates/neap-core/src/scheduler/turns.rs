@@ -6,6 +6,7 @@
 use super::door::{Demand, Door, DoorId};
 use super::host::HostEntry;
 use super::lane::Lane;
+use super::line::Line;
 use super::work::{Dispatch, Hold, Ready};
 use super::{LOST_TO_SUSPECT, MAX_BUFFERED, REMEMBERED_HOSTS, Scheduler};
 use crate::egress::Pass;
@@ -18,6 +19,16 @@ use crate::time::Time;
 pub(super) enum Turn {
     Lane(JobId, HostId),
     Robots(HostId),
+}
+
+/// What came of a turn.
+enum Tried {
+    /// It went out.
+    Gone(Dispatch),
+    /// It waits for a permit.
+    Shut,
+    /// It has nothing to ask for, or waits for something else.
+    Elsewhere,
 }
 
 impl Scheduler {
@@ -94,17 +105,47 @@ impl Scheduler {
     // ---- out of the ring ----------------------------------------------------------------------
 
     pub(super) fn take_turn(&mut self, turn: Turn, now: Time) -> Option<Dispatch> {
-        match turn {
-            Turn::Robots(host) => self.robots_turn(host, now),
+        let (Turn::Lane(_, host) | Turn::Robots(host)) = turn;
+        let door = self.door_mut(host);
+        let was_called = door
+            .and_then(|(_, door)| door.known_line())
+            .is_some_and(|line| line.try_turn(turn));
+        let tried = match turn {
+            Turn::Robots(host) => self.robots_turn(host, was_called, now),
             Turn::Lane(job, host) => {
-                let dispatch = self.lane_turn(job, host, now);
+                let tried = self.lane_turn(job, host, was_called, now);
                 self.call_up(job);
-                dispatch
+                tried
+            }
+        };
+        // Who found the gate closed has nobody to make room for.
+        if !matches!(tried, Tried::Shut)
+            && let Some((id, _)) = self.door_mut(host)
+        {
+            self.call_in(id, now);
+        }
+        match tried {
+            Tried::Gone(dispatch) => Some(dispatch),
+            Tried::Shut | Tried::Elsewhere => None,
+        }
+    }
+
+    fn lane_turn(&mut self, job: JobId, host: HostId, was_called: bool, now: Time) -> Tried {
+        let turn = Turn::Lane(job, host);
+        match self.next_of_lane(job, host, now) {
+            None => Tried::Elsewhere,
+            Some(_) if !self.passes(turn, host, was_called, now) => Tried::Shut,
+            Some(fresh_first) => {
+                let dispatch = self.send_next(job, host, fresh_first, now);
+                self.feed(job, host);
+                dispatch.map_or(Tried::Elsewhere, Tried::Gone)
             }
         }
     }
 
-    fn lane_turn(&mut self, job: JobId, host: HostId, now: Time) -> Option<Dispatch> {
+    /// Whether the lane has a request that may go but for the gate, and whether one that did not fail goes
+    /// first. If not, its turn waits for what it lacks.
+    fn next_of_lane(&mut self, job: JobId, host: HostId, now: Time) -> Option<bool> {
         let lane = self.lanes.get_mut(&(job, host))?;
         if lane.is_empty() {
             lane.has_turn = false;
@@ -122,14 +163,22 @@ impl Scheduler {
         let may_retry = door.may_retry(now);
         let fresh_first = may_retry.is_err() || door.is_only_probed();
         if let (Err(at), true) = (may_retry, has_only_retries) {
-            door.parked.push(turn);
+            door.line().wait_for_budget(turn);
             self.doors.wake_at(id, at, Hold::Budget);
             return None;
         }
         let request = self.lanes.get(&(job, host))?.peek(fresh_first);
-        if !self.has_way(turn, job, request, host, now) || !self.passes(turn, host, now) {
-            return None;
-        }
+        self.has_way(turn, job, request, host, now)
+            .then_some(fresh_first)
+    }
+
+    fn send_next(
+        &mut self,
+        job: JobId,
+        host: HostId,
+        fresh_first: bool,
+        now: Time,
+    ) -> Option<Dispatch> {
         let lane = self.lanes.get_mut(&(job, host))?;
         lane.has_turn = false;
         let request = if fresh_first {
@@ -137,31 +186,46 @@ impl Scheduler {
         } else {
             lane.pop()?
         };
-        let dispatch = self.start(request, false, now);
-        self.feed(job, host);
-        dispatch
+        self.start(request, false, now)
     }
 
-    fn robots_turn(&mut self, host: HostId, now: Time) -> Option<Dispatch> {
-        let entry = self.hosts.get_mut(&host)?;
+    fn robots_turn(&mut self, host: HostId, was_called: bool, now: Time) -> Tried {
+        let turn = Turn::Robots(host);
+        if !self.may_ask_robots(turn, host, now) {
+            return Tried::Elsewhere;
+        }
+        if !self.passes(turn, host, was_called, now) {
+            return Tried::Shut;
+        }
+        self.ask_robots(host, now)
+            .map_or(Tried::Elsewhere, Tried::Gone)
+    }
+
+    /// Whether a robots file is to be asked for now, but for the gate. If not, its turn waits for what it lacks.
+    fn may_ask_robots(&mut self, turn: Turn, host: HostId, now: Time) -> bool {
+        let Some(entry) = self.hosts.get_mut(&host) else {
+            return false;
+        };
         let lanes = &self.lanes;
         let has_work = |job| lanes.get(&(job, host)).is_some_and(Lane::has_work);
         let is_wanted = entry.jobs().any(|job| entry.obeys(job) && has_work(job));
         if !is_wanted || !entry.wants_robots() {
             entry.robots_has_turn = false;
-            return None;
+            return false;
         }
         if let Some(at) = entry.robots_held_until(now) {
-            let (id, door) = self.door_mut(host)?;
-            door.parked.push(Turn::Robots(host));
-            self.doors.wake_at(id, at, Hold::Robots);
-            return None;
+            if let Some((id, door)) = self.door_mut(host) {
+                door.line().wait_for_robots(host, at);
+                self.doors.wake_at(id, at, Hold::Robots);
+            }
+            return false;
         }
-        let turn = Turn::Robots(host);
+        let job = self.robots_job(host, now);
+        job.is_some_and(|job| self.has_way(turn, job, None, host, now))
+    }
+
+    fn ask_robots(&mut self, host: HostId, now: Time) -> Option<Dispatch> {
         let job = self.robots_job(host, now)?;
-        if !self.has_way(turn, job, None, host, now) || !self.passes(turn, host, now) {
-            return None;
-        }
         let entry = self.hosts.get_mut(&host)?;
         entry.robots_has_turn = false;
         entry.robots_asked();
@@ -180,16 +244,24 @@ impl Scheduler {
         open.or_else(|| entry.obeying().next())
     }
 
-    /// Whether a host can take a request now; parks the turn at its door if not.
-    fn passes(&mut self, turn: Turn, host: HostId, now: Time) -> bool {
-        let Some((_, door)) = self.door_mut(host) else {
+    /// Whether a host can take a request now, and nobody came before; has the turn wait at its door if not.
+    fn passes(&mut self, turn: Turn, host: HostId, was_called: bool, now: Time) -> bool {
+        let Some((id, door)) = self.door_mut(host) else {
             return false;
         };
+        let is_behind = door
+            .known_line()
+            .is_some_and(|line| line.is_behind_others(was_called));
+        if is_behind {
+            door.line().wait_for_permit(turn, false);
+            self.call_in(id, now);
+            return false;
+        }
         let gate = door.gate(now);
         if gate == Gate::Open {
             return true;
         }
-        door.parked.push(turn);
+        door.line().wait_for_permit(turn, was_called);
         if let Gate::Until(at) = gate {
             self.wake_at(host, at, now);
         }
@@ -227,39 +299,65 @@ impl Scheduler {
     }
 
     pub(super) fn wake_doors(&mut self, now: Time) {
-        while let Some(door) = self.doors.pop_due(now) {
-            self.unpark(door);
+        while let Some(id) = self.doors.pop_due(now) {
+            let line = self.doors.get_mut(id).and_then(Door::known_line);
+            if let Some(line) = line {
+                let due = std::iter::from_fn(|| line.pop_robots(now));
+                self.ring.extend(due.map(Turn::Robots));
+                if let Some(at) = line.next_robots() {
+                    self.doors.wake_at(id, at, Hold::Robots);
+                }
+            }
+            self.call_in(id, now);
         }
     }
 
-    /// Has all turns at a door try again.
-    pub(super) fn unpark(&mut self, id: DoorId) {
-        if let Some(door) = self.doors.get_mut(id) {
-            self.ring.extend(door.parked.drain(..));
-        }
-    }
-
+    /// Has all turns at a host's door try again.
     pub(super) fn unpark_host(&mut self, host: HostId) {
-        if let Some((id, _)) = self.door_mut(host) {
-            self.unpark(id);
+        if let Some((_, door)) = self.door_mut(host)
+            && let Some(line) = door.known_line()
+        {
+            let turns = line.dissolve();
+            self.ring.extend(turns);
         }
     }
 
-    /// After a report: has the turns at a door try again if they may pass. With many hosts behind one
-    /// door, nearly all would go through the ring for nothing otherwise.
-    pub(super) fn let_in(&mut self, id: DoorId, now: Time) {
-        let Some(door) = self.doors.get(id) else {
+    /// Has a turn that waited for the retry budget of a host's door try again.
+    pub(super) fn leave_budget(&mut self, turn: Turn, host: HostId) {
+        if let Some((_, door)) = self.door_mut(host)
+            && let Some(line) = door.known_line()
+            && line.leave_budget(turn)
+        {
+            self.ring.push_back(turn);
+        }
+    }
+
+    /// Has the turn at a door that is next try again if it may pass, or sees to it that somebody does so at
+    /// the time from which it may. When that turn has gone through, the one behind it is called: all of them
+    /// at once would go through the ring for nothing.
+    pub(super) fn call_in(&mut self, id: DoorId, now: Time) {
+        let Some(door) = self.doors.get_mut(id) else {
             return;
         };
-        match door.peek(now) {
-            Gate::Open => self.unpark(id),
+        let is_idle = |line: &mut Line| line.has_called() || line.has_nobody_to_call();
+        if door.known_line().is_none_or(is_idle) {
+            return;
+        }
+        let may_retry = door.may_retry(now);
+        match door.would_admit(now) {
+            Gate::Open => self.ring.extend(door.line().call(may_retry.is_ok())),
+            // A report comes.
             Gate::Full => {}
             Gate::Until(at) => {
                 let hold = door.hold(now);
-                if !door.parked.is_empty() {
-                    self.doors.wake_at(id, at, hold);
-                }
+                self.doors.wake_at(id, at, hold);
             }
+        }
+        if let Err(at) = may_retry
+            && let Some(door) = self.doors.get_mut(id)
+            && door.line().waits_for_budget()
+        {
+            self.doors.wake_at(id, at, Hold::Budget);
         }
     }
 
@@ -293,10 +391,10 @@ impl Scheduler {
 
     /// Moves the hosts of a door to the one that it gives way to, once nothing is in flight behind it.
     pub(super) fn retire(&mut self, id: DoorId) {
-        let Some((heir, old)) = self.doors.retire(id) else {
+        let Some((heir, mut old)) = self.doors.retire(id) else {
             return;
         };
-        self.ring.extend(old.parked);
+        self.ring.extend(old.line().dissolve());
         for host in old.hosts {
             if let Some(entry) = self.hosts.get_mut(&host) {
                 entry.door = Some(heir);

@@ -1,6 +1,6 @@
 //! Do turns go and wait as they should, and is nothing of them left behind?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -10,7 +10,7 @@ use super::*;
 use crate::CanonicalUrl;
 use crate::job::LimitKey;
 use crate::limiter::{HostLimiter, Reason, Signal, SignalKind};
-use crate::scheduler::{JobSettings, MAX_CHANGES, MAX_LANES, Position, Refill, Wake};
+use crate::scheduler::{JobSettings, MAX_CHANGES, MAX_LANES, Position, Refill, Token, Wake};
 use crate::{Host, UnixMs};
 
 const JOB: JobId = JobId(1);
@@ -86,7 +86,7 @@ fn assert_nothing_is_left(scheduler: &Scheduler) {
     assert!(scheduler.ring.is_empty() && scheduler.hungry.is_empty());
     let mut doors = scheduler.hosts.values().filter_map(|host| host.door);
     let door = |id| scheduler.doors.get(id).unwrap();
-    assert!(doors.all(|id| door(id).parked.is_empty() && door(id).fresh == 0));
+    assert!(doors.all(|id| door(id).has_nobody_waiting() && door(id).fresh == 0));
 }
 
 #[test]
@@ -444,4 +444,144 @@ fn a_host_is_written_down_whenever_something_changed() {
     assert!(view.rate > 0.05, "{view:?}");
     let later = Time::from_secs_f64(60.0);
     assert_eq!(taken(&mut scheduler, later), []);
+}
+
+/// The number of the first request of a host; none is [`SUSPECT`].
+fn first_of(host: HostId) -> i64 {
+    host.0 * 10_000 + 1
+}
+
+/// Hosts of one domain, each with so many requests in memory, that share a door for which all of them wait.
+fn behind_one_door(hosts: i64, requests: i64, settings: &JobSettings) -> Scheduler {
+    let mut scheduler = Scheduler::new(1000);
+    let shared = JobSettings {
+        key: LimitKey::Domain,
+        ..settings.clone()
+    };
+    scheduler.add_job(JOB, shared);
+    for number in 1..=hosts {
+        let host = HostId(number);
+        scheduler.handle_ready(JOB, host, row(JOB, host, first_of(host)).position);
+        let name = Host::parse(&format!("http://h{number}.shop.example")).unwrap();
+        scheduler.handle_host(host, &name, None, None, Time::ZERO, UnixMs(0));
+        while let Some(refill) = scheduler.poll_refill() {
+            let first = first_of(refill.host);
+            bring(&mut scheduler, &refill, first..first + requests);
+        }
+    }
+    scheduler
+}
+
+#[test]
+fn a_permit_that_comes_back_is_offered_to_one_of_those_who_wait() {
+    let (mut scheduler, mut dice) = (
+        behind_one_door(2000, 3, &settings()),
+        SmallRng::seed_from_u64(1),
+    );
+    let now = Time::ZERO;
+    let mut out: VecDeque<_> = all_out(&mut scheduler, now).into();
+    assert!(!out.is_empty() && scheduler.ring.is_empty());
+    for step in 0..500 {
+        let (request, token) = out.pop_front().expect("something is out");
+        scheduler.handle_report(token, ok(), now, &mut dice);
+        scheduler.handle_worker_free();
+        scheduler.handle_recorded(request.request);
+        assert!(
+            scheduler.ring.len() <= 1,
+            "{step}: {}",
+            scheduler.ring.len()
+        );
+        out.extend(all_out(&mut scheduler, now));
+    }
+}
+
+#[test]
+fn hosts_that_share_a_door_go_through_it_in_turns() {
+    for spacing in [0, 50] {
+        let spaced = JobSettings {
+            spacing: Duration::from_millis(spacing),
+            ..settings()
+        };
+        let mut scheduler = behind_one_door(40, 5, &spaced);
+        let mut dice = SmallRng::seed_from_u64(1);
+        let (mut now, mut order) = (Time::ZERO, Vec::new());
+        while order.len() < 200 {
+            for (request, token) in all_out(&mut scheduler, now) {
+                order.push(request.host);
+                scheduler.handle_report(token, ok(), now, &mut dice);
+                scheduler.handle_worker_free();
+                scheduler.handle_recorded(request.request);
+            }
+            now = now + Duration::from_millis(10);
+            assert!(now < Time::from_secs_f64(60.0), "{spacing}: {order:?}");
+        }
+        // Whoever is first again waited for the others.
+        for (round, hosts) in order.chunks(40).enumerate() {
+            let hosts: BTreeSet<HostId> = hosts.iter().copied().collect();
+            assert!(hosts.len() >= 38, "{spacing}, {round}: {order:?}");
+        }
+    }
+}
+
+#[test]
+fn retries_that_cannot_be_paid_do_not_keep_fresh_requests_of_other_hosts_waiting() {
+    let none = JobSettings {
+        retry_budget: Some(0.0),
+        ..settings()
+    };
+    let mut scheduler = behind_one_door(60, 2, &none);
+    let mut dice = SmallRng::seed_from_u64(1);
+    let (mut now, mut fresh, mut retries) = (Time::ZERO, 0, 0);
+    // Every second host has nothing but retries once its first request has failed.
+    while fresh < 120 || retries < 30 {
+        for (request, token) in all_out(&mut scheduler, now) {
+            let is_retry = request.has_failed();
+            let is_first = request.request.0 == first_of(request.host);
+            let fails = !is_retry && is_first && request.host.0 % 2 == 1;
+            (fresh, retries) = (
+                fresh + usize::from(!is_retry),
+                retries + usize::from(is_retry),
+            );
+            scheduler.handle_report(token, ok(), now, &mut dice);
+            scheduler.handle_worker_free();
+            scheduler.handle_recorded(request.request);
+            if fails {
+                let mut again = request.clone();
+                again.charged = 1;
+                again.position.due_ms = 1;
+                scheduler.handle_promoted(vec![again]);
+            }
+        }
+        if fresh == 120 {
+            // Only now may those go for which nothing was earned beyond the allowance.
+            assert!(retries >= 10);
+        } else {
+            assert!(retries <= 10, "{retries} retries beside {fresh} others");
+        }
+        while let Some(refill) = scheduler.poll_refill() {
+            bring(&mut scheduler, &refill, 0..0);
+        }
+        now = now + Duration::from_millis(10);
+        assert!(
+            now < Time::from_secs_f64(60.0),
+            "{fresh} {retries}: {scheduler:?}"
+        );
+    }
+}
+
+fn ok() -> Signal {
+    Signal {
+        kind: SignalKind::Ok,
+        latency: Some(Duration::from_millis(10)),
+        ..Signal::NOTHING
+    }
+}
+
+/// Everything that may go out now.
+fn all_out(scheduler: &mut Scheduler, now: Time) -> Vec<(Ready, Token)> {
+    std::iter::from_fn(|| match scheduler.poll_dispatch(now)? {
+        Dispatch::Request { request, token, .. } => Some((request, token)),
+        Dispatch::Robots { .. } => None,
+    })
+    .collect()
 }
