@@ -189,6 +189,20 @@ fn what_is_expected_of_a_crawl_decides_its_exit_code() {
         ),
         ("min_pages = 3", vec![], 0, ""),
         ("min_pages = 4", vec![], 3, "expect.min_pages = 4   was 3"),
+        ("statuses = [\"2xx\", 403, \"404\"]", vec![], 0, ""),
+        (
+            "statuses = [\"200\"]",
+            vec![],
+            3,
+            "expect.statuses = [\"200\"]   came too: 403 1 · 404 1",
+        ),
+        ("max_bytes = \"1MiB\"", vec![], 0, ""),
+        (
+            "max_bytes = 9",
+            vec![],
+            3,
+            "expect.max_bytes = \"9\"   was ",
+        ),
         // Nothing is expected before it has ended.
         ("min_pages = 4", vec!["--limit", "1"], 5, ""),
     ] {

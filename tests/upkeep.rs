@@ -73,6 +73,16 @@ fn rows_are_exported_whole_or_not_at_all() {
         let text = std::fs::read_to_string(place.path(file)).unwrap();
         assert_eq!(text.lines().count(), lines, "{file}");
     }
+    place
+        .neap(&["export", "links", "--job", "site", "--to", "links.jsonl"])
+        .expect(0);
+    let links = std::fs::read_to_string(place.path("links.jsonl")).unwrap();
+    let links: Vec<Value> = links
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(links.len(), 10);
+    assert_eq!(links[9]["target"], site.url("/page/9"));
     let before = names(&place);
     let csv = std::fs::read(place.path("results.csv")).unwrap();
     let refused = place

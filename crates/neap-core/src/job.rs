@@ -4,6 +4,7 @@
 //! beside the job, so that a crawl resumes without its file. A secret is never part of it: what comes from the
 //! environment or a file is kept as the name of the variable or the path of the file.
 
+mod expect;
 mod identity;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::expect::{AtMost, Brought, Expect, StatusRange, Unmet};
 pub use self::identity::{Auth, DEFAULT_USER_AGENT, Identity, Login, Reference, Template};
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
@@ -446,66 +448,6 @@ pub enum Durability {
     Normal,
 }
 
-/// `[expect]`: what a finished crawl is expected to have brought.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Expect {
-    /// Failed requests, at most. Default: any number.
-    pub max_failed: Option<AtMost>,
-    /// Pages (answers other than redirects), at least. Default: none.
-    pub min_pages: Option<u64>,
-}
-
-/// So many requests at most, written as a number, or as a share such as `"0.2%"`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AtMost {
-    /// A number of requests.
-    Requests(u64),
-    /// A share of those that have their final answer or failed, in percent, 0 to 100.
-    Percent(f64),
-}
-
-/// What a finished crawl brought, as far as something is expected of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Brought {
-    /// Requests with a final answer.
-    pub done: u64,
-    /// Requests that failed.
-    pub failed: u64,
-    /// Of those done, pages.
-    pub pages: u64,
-}
-
-/// An expectation that was not met.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Unmet {
-    /// More requests failed than `max_failed` allows; what share it was, in percent.
-    Failed(AtMost, f64),
-    /// Fewer pages than `min_pages`.
-    Pages(u64),
-}
-
-impl Expect {
-    /// Whether nothing is expected.
-    pub fn is_empty(&self) -> bool {
-        *self == Expect::default()
-    }
-
-    /// What was expected and did not come.
-    pub fn unmet(&self, brought: Brought) -> Vec<Unmet> {
-        let ended = brought.done + brought.failed;
-        let percent = 100.0 * brought.failed as f64 / ended.max(1) as f64;
-        let failed = self.max_failed.filter(|most| match most {
-            AtMost::Requests(most) => brought.failed > *most,
-            AtMost::Percent(most) => percent > *most,
-        });
-        let failed = failed.map(|most| Unmet::Failed(most, percent));
-        let pages = self.min_pages.filter(|least| brought.pages < *least);
-        failed.into_iter().chain(pages.map(Unmet::Pages)).collect()
-    }
-}
-
 /// Which bodies are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -514,47 +456,4 @@ pub enum Bodies {
     All,
     /// None: only what SQL holds.
     None,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_expected_and_did_not_come() {
-        let percent = |percent| Some(AtMost::Percent(percent));
-        let requests = |requests| Some(AtMost::Requests(requests));
-        for (max_failed, min_pages, (done, failed, pages), unmet) in [
-            (None, None, (0, 9, 0), vec![]),
-            (percent(10.0), None, (9, 1, 9), vec![]),
-            (
-                percent(9.9),
-                None,
-                (9, 1, 9),
-                vec![Unmet::Failed(AtMost::Percent(9.9), 10.0)],
-            ),
-            (percent(0.0), None, (0, 0, 0), vec![]),
-            (requests(1), None, (0, 1, 0), vec![]),
-            (
-                requests(0),
-                None,
-                (3, 1, 3),
-                vec![Unmet::Failed(AtMost::Requests(0), 25.0)],
-            ),
-            (None, Some(5), (9, 0, 5), vec![]),
-            (percent(100.0), Some(6), (9, 0, 5), vec![Unmet::Pages(6)]),
-        ] {
-            let expect = Expect {
-                max_failed,
-                min_pages,
-            };
-            let brought = Brought {
-                done,
-                failed,
-                pages,
-            };
-            assert_eq!(expect.unmet(brought), unmet, "{expect:?} of {brought:?}");
-        }
-        assert!(Expect::default().is_empty());
-    }
 }

@@ -1,6 +1,6 @@
 //! Which jobs are there, and how far are they?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use neap_core::job::Job;
@@ -100,6 +100,15 @@ impl Counts {
     }
 }
 
+/// The final answers that a job got, redirects and those of requests that failed included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// How many had each status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Bytes of their bodies, as sent.
+    pub bytes: u64,
+}
+
 impl SqliteStore {
     /// The newest round of a job.
     ///
@@ -152,6 +161,31 @@ impl SqliteStore {
         .map_err(sql())?;
         connection.close().await.map_err(sql())?;
         Ok(any)
+    }
+
+    /// The final answers that a job got: a look at every request of the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn answers(&self, job: JobId) -> Result<Answers, StoreError> {
+        let mut connection = self.connect().await?;
+        let sql = || StoreError::sql(self.path());
+        let rows: Vec<(u16, i64, i64)> = sqlx::query_as(
+            "SELECT p.status, count(*), sum(p.body_bytes)
+             FROM requests r CROSS JOIN pages p ON p.request_id = r.request_id
+             WHERE r.job_id = ? GROUP BY p.status",
+        )
+        .bind(job.0)
+        .fetch_all(&mut connection)
+        .await
+        .map_err(sql())?;
+        connection.close().await.map_err(sql())?;
+        let mut answers = Answers::default();
+        for (status, count, bytes) in rows {
+            answers.statuses.insert(status, count.unsigned_abs());
+            answers.bytes += bytes.unsigned_abs();
+        }
+        Ok(answers)
     }
 
     /// The hosts of a job's input URLs.

@@ -50,7 +50,7 @@ pub use export::{Draft, Replaces};
 pub use hosts::{
     BadSecond, CauseCount, Culprit, HostColumn, HostRows, HostSummary, KeptChange, Liveness,
 };
-pub use jobs::{Counts, JobRow, JobState};
+pub use jobs::{Answers, Counts, JobRow, JobState};
 pub use lock::RunLock;
 pub use migrate::KNOWN_VERSION as STORE_VERSION;
 pub use open::{Access, OLDEST_SQLITE, SqliteStore};

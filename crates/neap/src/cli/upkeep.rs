@@ -44,6 +44,8 @@ pub(crate) enum Exported {
     Failures,
     /// URLs that were found and not asked for, and why.
     Skipped,
+    /// Links of the pages: where they lead, what is clicked on, what became of them.
+    Links,
     /// How each host does.
     Hosts,
     /// A CDXJ index of the stored bodies, for pywb and other web archives.

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use neap_core::job::Durability;
 use neap_core::{JobId, UnixMs};
 use neap_runner::{Ended, Pump, RunJob, RunOptions, Stopper};
-use neap_store::{JobRow, RunLock, Settings, SqliteStore, Writer};
+use neap_store::{Answers, JobRow, RunLock, Settings, SqliteStore, Writer};
 
 use crate::cli::{Bounds, FailOn, Global};
 use crate::exit::{self, Exit};
@@ -77,14 +77,15 @@ pub(crate) async fn crawl(
     let ending = screen::Ending {
         is_fruitless,
         can_resume,
+        unmet: unmet(store, &jobs).await?,
     };
-    screen::summary(global, store.path(), &jobs, &report, ending);
+    screen::summary(global, store.path(), &jobs, &report, &ending);
     let exit = match report.ended {
         Ended::LimitReached => exit::LIMIT_REACHED,
         Ended::Drained => exit::DRAINED,
         Ended::ProxiesStopped => exit::PROXIES_STOPPED,
         Ended::Aborted => exit::ABORTED_INT,
-        Ended::Finished => finished(&jobs, is_fruitless, bounds.fail_on),
+        Ended::Finished => finished(&jobs, &ending, bounds.fail_on),
     };
     drop(lock);
     Ok(if report.ended == Ended::Aborted {
@@ -173,9 +174,23 @@ async fn fetched_any(store: &SqliteStore, jobs: &[JobRow]) -> Result<bool, Failu
     Ok(fetched_any)
 }
 
+/// What was expected of the jobs and did not come, a line each.
+async fn unmet(store: &SqliteStore, jobs: &[JobRow]) -> Result<Vec<String>, Failure> {
+    let mut unmet = Vec::new();
+    for row in jobs {
+        let answers = if row.spec.expect.concerns_answers() {
+            store.answers(row.job_id).await?
+        } else {
+            Answers::default()
+        };
+        unmet.extend(screen::unmet(row, answers));
+    }
+    Ok(unmet)
+}
+
 /// What the exit code says of jobs that were worked on to their end.
-fn finished(jobs: &[JobRow], is_fruitless: bool, fail_on: FailOn) -> Exit {
-    if is_fruitless || jobs.iter().any(|row| !screen::unmet(row).is_empty()) {
+fn finished(jobs: &[JobRow], ending: &screen::Ending, fail_on: FailOn) -> Exit {
+    if ending.is_fruitless || !ending.unmet.is_empty() {
         return exit::EXPECTATION;
     }
     let mut silent = jobs.iter().filter(|row| row.spec.expect.is_empty());

@@ -164,6 +164,7 @@ fn sql(export: &Export, job: Option<&str>) -> Option<String> {
         Exported::Results => "results",
         Exported::Failures => "failures",
         Exported::Skipped => "skipped",
+        Exported::Links => "links",
         Exported::Hosts => "host_health",
         Exported::Attempts => ATTEMPTS,
         Exported::Cdxj => return None,
@@ -202,8 +203,8 @@ async fn copy(global: &Global, export: &Export, ending: Option<&str>) -> Result<
         (Some(_), _) => {
             return Err(Failure::usage(
                 "what is to be exported?",
-                "say `results`, `attempts`, `failures`, `skipped`, `hosts` or `cdxj`; a copy of the whole \
-                 store ends in .db",
+                "say `results`, `attempts`, `failures`, `skipped`, `links`, `hosts` or `cdxj`; a copy of the \
+                 whole store ends in .db",
             ));
         }
         (None, _) => {

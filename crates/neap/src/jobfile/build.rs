@@ -40,6 +40,12 @@ const MAX_PATTERNS: usize = 1_000;
 /// write, since servers make up their own (520 to 530, 999).
 const RETRY_STATUSES: std::ops::RangeInclusive<i64> = 400..=999;
 
+/// Most statuses that answers are expected to have; there are not many more.
+const MAX_STATUSES: usize = 1_000;
+
+/// Largest `expect.max_bytes`: what SQL can count.
+const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
+
 /// Shortest timeout and backoff; less is no time at all.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -285,6 +291,8 @@ fn expect(reader: &mut Reader<'_>) -> Expect {
     Expect {
         max_failed: reader.at_most("expect.max_failed"),
         min_pages: min_pages.and_then(|pages| u64::try_from(pages).ok()),
+        statuses: reader.statuses("expect.statuses", MAX_STATUSES),
+        max_bytes: reader.maybe_size("expect.max_bytes", 0..=MAX_BYTES),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
     Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Proxy, Rate, Request,
-    Retry, Robots, Template,
+    Retry, Robots, StatusRange, Template,
 };
 use neap_core::params::ParamName;
 use neap_core::scope::Pattern;
@@ -148,10 +148,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 segment_size,
                 durability,
             },
-        expect: Expect {
-            max_failed,
-            min_pages,
-        },
+        expect:
+            Expect {
+                max_failed,
+                min_pages,
+                statuses: expected,
+                max_bytes,
+            },
     } = job;
     let no_limit = || "no limit".to_owned();
     vec![
@@ -244,6 +247,11 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "expect.min_pages",
             min_pages.map_or_else(|| "none".to_owned(), |pages| pages.to_string()),
         ),
+        ("expect.statuses", statuses_text(expected)),
+        (
+            "expect.max_bytes",
+            max_bytes.map_or_else(no_limit, size_text),
+        ),
     ]
 }
 
@@ -253,6 +261,14 @@ pub(crate) fn at_most_text(most: AtMost) -> String {
         AtMost::Requests(requests) => requests.to_string(),
         AtMost::Percent(percent) => format!("\"{percent}%\""),
     }
+}
+
+/// Statuses as a job file writes them; `any` if none are named.
+pub(crate) fn statuses_text(statuses: &[StatusRange]) -> String {
+    if statuses.is_empty() {
+        return "any".to_owned();
+    }
+    list(statuses.iter().map(StatusRange::to_string))
 }
 
 /// Input is only ever added: what was taken from an earlier version of the file stays in the job.

@@ -58,6 +58,8 @@ pub(super) const KEYS: [&str; 53] = [
     "store.durability",
     "expect.max_failed",
     "expect.min_pages",
+    "expect.statuses",
+    "expect.max_bytes",
 ];
 
 /// A key that may stand there many times, each time with keys of its own: `[[proxy.pool]]`.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use neap_core::job::Job;
 
-pub(crate) use self::compare::{at_most_text, compare};
+pub(crate) use self::compare::{at_most_text, compare, size_text, statuses_text};
 pub(crate) use self::input::{InputRows, Known};
 #[cfg(test)]
 pub(crate) use self::keys::is_key;

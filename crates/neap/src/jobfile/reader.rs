@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use neap_core::job::AtMost;
+use neap_core::job::{AtMost, StatusRange};
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
@@ -69,7 +69,12 @@ impl Reader<'_> {
 
     /// A size in bytes within a range, as text with a unit or as a number.
     pub(super) fn size(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
-        let size = self.value(key, |value| {
+        self.maybe_size(key, range).unwrap_or(default)
+    }
+
+    /// A size in bytes as [`Reader::size`] reads it; `None` if the key is missing.
+    pub(super) fn maybe_size(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.value(key, |value| {
             let size = match value {
                 DeValue::Integer(digits) => {
                     u64::try_from(number(digits)?).map_err(|_| Complaint::new("a negative size"))?
@@ -88,8 +93,7 @@ impl Reader<'_> {
             Err(Complaint::new(format!(
                 "{size} is out of range: {least} to {most}"
             )))
-        });
-        size.unwrap_or(default)
+        })
     }
 
     /// Yes or no.
@@ -161,6 +165,20 @@ impl Reader<'_> {
         range: RangeInclusive<i64>,
     ) -> Option<Vec<i64>> {
         self.array(key, most, |element| integer(element, &range))
+    }
+
+    /// An array of statuses, each a number or a text such as `2xx`; empty if the key is missing.
+    pub(super) fn statuses(&mut self, key: &str, most: usize) -> Vec<StatusRange> {
+        let read = |value: &DeValue<'_>| match value {
+            DeValue::Integer(digits) => values::status(digits.as_str()),
+            DeValue::String(text) => values::status(text),
+            DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => Err(expected("a status", value).help(values::STATUS_HELP)),
+        };
+        self.array(key, most, read).unwrap_or_default()
     }
 
     /// Where the elements of an array stand.

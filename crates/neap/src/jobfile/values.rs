@@ -11,7 +11,8 @@ use jiff::{Span, SpanRelativeTo};
 use neap_core::Host;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::{
-    Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, Sticky,
+    Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, StatusRange,
+    Sticky,
 };
 use neap_core::params::ParamName;
 use neap_core::scope::{Pattern, ScopeKind};
@@ -127,6 +128,16 @@ pub(super) fn name_server(text: &str) -> Result<SocketAddr, Complaint> {
         let message = format!("`{}` is not the address of a name server", quoted(text));
         Complaint::new(message)
             .help(r#"write e.g. "9.9.9.9", "127.0.0.1:5353", "[2620:fe::fe]:53""#)
+    })
+}
+
+/// What a status looks like.
+pub(super) const STATUS_HELP: &str = r#"write e.g. 404, or "2xx" for 200 to 299"#;
+
+/// Reads a status or a class of them.
+pub(super) fn status(text: &str) -> Result<StatusRange, Complaint> {
+    StatusRange::parse(text).ok_or_else(|| {
+        Complaint::new(format!("`{}` is not a status", quoted(text))).help(STATUS_HELP)
     })
 }
 

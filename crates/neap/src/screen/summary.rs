@@ -5,20 +5,22 @@ use std::path::Path;
 
 use neap_core::job::{Brought, Unmet};
 use neap_runner::{Ended, RunReport};
-use neap_store::{Counts, JobRow, JobState};
+use neap_store::{Answers, Counts, JobRow, JobState};
 
 use super::{bytes, clock, grouped, number, program, short};
 use crate::cli::Global;
-use crate::jobfile::at_most_text;
+use crate::jobfile::{at_most_text, size_text, statuses_text};
 use crate::print::escape::for_terminal;
 
 /// How a run ended, beside its report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ending {
     /// Whether all was asked for, nothing was fetched, and nobody said that this may be.
     pub(crate) is_fruitless: bool,
     /// Whether another run can go on with what is left.
     pub(crate) can_resume: bool,
+    /// What was expected of its jobs and did not come, a line each.
+    pub(crate) unmet: Vec<String>,
 }
 
 /// Prints what came of a run.
@@ -27,7 +29,7 @@ pub(crate) fn summary(
     store: &Path,
     jobs: &[JobRow],
     report: &RunReport,
-    ending: Ending,
+    ending: &Ending,
 ) {
     if global.quiet > 1 {
         return;
@@ -37,10 +39,10 @@ pub(crate) fn summary(
     }
 }
 
-fn lines(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> Vec<String> {
+fn lines(store: &Path, jobs: &[JobRow], report: &RunReport, ending: &Ending) -> Vec<String> {
     let mut lines: Vec<String> = jobs.iter().map(|job| job_line(job, report)).collect();
     if report.ended == Ended::Finished {
-        lines.extend(jobs.iter().flat_map(unmet));
+        lines.extend(ending.unmet.iter().cloned());
     }
     if ending.is_fruitless {
         lines.push(
@@ -124,10 +126,11 @@ fn most_frequent(causes: &BTreeMap<String, u64>) -> String {
 
 /// What was expected of a job and did not come, a line each. Nothing is expected of one that was ended by
 /// hand or by a new round.
-pub(crate) fn unmet(job: &JobRow) -> Vec<String> {
+pub(crate) fn unmet(job: &JobRow, answers: Answers) -> Vec<String> {
     if job.state != JobState::Finished {
         return Vec::new();
     }
+    let Answers { statuses, bytes } = answers;
     let Counts {
         done,
         failed,
@@ -138,7 +141,10 @@ pub(crate) fn unmet(job: &JobRow) -> Vec<String> {
         done,
         failed,
         pages,
+        statuses,
+        bytes,
     };
+    let expect = &job.spec.expect;
     let line = |unmet| match unmet {
         Unmet::Failed(most, percent) => format!(
             "  ✗ expect.max_failed = {}   was {} ({percent:.2} %)",
@@ -150,13 +156,23 @@ pub(crate) fn unmet(job: &JobRow) -> Vec<String> {
             grouped(least),
             grouped(pages),
         ),
+        Unmet::Statuses(others) => {
+            let others = others
+                .iter()
+                .map(|(status, count)| format!("{status} {}", grouped(*count)));
+            format!(
+                "  ✗ expect.statuses = {}   came too: {}",
+                statuses_text(&expect.statuses),
+                others.collect::<Vec<_>>().join(" · "),
+            )
+        }
+        Unmet::Bytes(most) => format!(
+            "  ✗ expect.max_bytes = \"{}\"   was {}",
+            size_text(most),
+            grouped(bytes),
+        ),
     };
-    job.spec
-        .expect
-        .unmet(brought)
-        .into_iter()
-        .map(line)
-        .collect()
+    expect.unmet(&brought).into_iter().map(line).collect()
 }
 
 fn job_line(job: &JobRow, report: &RunReport) -> String {
@@ -184,7 +200,7 @@ fn job_line(job: &JobRow, report: &RunReport) -> String {
 }
 
 /// What to do next, if there is something; as it must be typed for this store.
-fn next(store: &Path, jobs: &[JobRow], report: &RunReport, ending: Ending) -> Option<String> {
+fn next(store: &Path, jobs: &[JobRow], report: &RunReport, ending: &Ending) -> Option<String> {
     let neap = match store.to_str() {
         Some("neap.db") => program(),
         Some(_) | None => format!("{} --db {}", program(), store.display()),
