@@ -80,8 +80,8 @@ impl Job {
 pub struct Input {
     /// URLs written in the job file.
     pub urls: Vec<CanonicalUrl>,
-    /// Files of URLs, as written in the job file (relative to it); `-` is standard input.
-    pub files: Vec<String>,
+    /// Files of URLs.
+    pub files: Vec<ListFile>,
     /// Sitemaps and feeds whose pages belong to the input. Default: none.
     pub sitemaps: Vec<CanonicalUrl>,
     /// The format of all files. Default: what the name of each says, or else `text`.
@@ -98,6 +98,81 @@ impl Default for Input {
             sitemaps: Vec::new(),
             format: None,
             url_column: "url".to_owned(),
+        }
+    }
+}
+
+/// A file of URLs, and how it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenFile", into = "WrittenFile")]
+pub struct ListFile {
+    /// The file as written in the job file, relative to it; `-` is standard input.
+    pub path: String,
+    /// Its format. Default: [`Input::format`].
+    pub format: Option<InputFormat>,
+    /// The column or member that holds the URL. Default: [`Input::url_column`].
+    pub url: Option<String>,
+    /// The columns or members that are kept beside the URL. Default: all others.
+    pub keep: Option<Vec<String>>,
+}
+
+impl ListFile {
+    /// A file of which nothing else is said.
+    pub fn at(path: impl Into<String>) -> ListFile {
+        ListFile {
+            path: path.into(),
+            format: None,
+            url: None,
+            keep: None,
+        }
+    }
+}
+
+/// How a file is written and stored: as its path alone, if nothing else is said of it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenFile {
+    Path(String),
+    Table {
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<InputFormat>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<Vec<String>>,
+    },
+}
+
+impl From<WrittenFile> for ListFile {
+    fn from(written: WrittenFile) -> ListFile {
+        match written {
+            WrittenFile::Path(path) => ListFile::at(path),
+            WrittenFile::Table {
+                path,
+                format,
+                url,
+                keep,
+            } => ListFile {
+                path,
+                format,
+                url,
+                keep,
+            },
+        }
+    }
+}
+
+impl From<ListFile> for WrittenFile {
+    fn from(file: ListFile) -> WrittenFile {
+        if file == ListFile::at(file.path.as_str()) {
+            return WrittenFile::Path(file.path);
+        }
+        WrittenFile::Table {
+            path: file.path,
+            format: file.format,
+            url: file.url,
+            keep: file.keep,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use neap_core::job::ListFile;
 use neap_store::{InputRow, Intake, JobRow, JobState, RunLock, SqliteStore, Submitted};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -168,13 +169,18 @@ async fn go_on(
 async fn known(store: &SqliteStore, row: &JobRow, file: &JobFile) -> Result<Known, Failure> {
     let (old, new) = (&row.spec.input, &file.job.input);
     let is_read_alike = (old.format, &old.url_column) == (new.format, &new.url_column);
+    let mut files = Vec::new();
+    if is_read_alike {
+        files = store.input_files(row.job_id).await?;
+        // One that is read another way now is not known.
+        let is_new = |file: &&ListFile| !old.files.contains(file);
+        for other in new.files.iter().filter(is_new) {
+            files.retain(|file| file.name != other.path);
+        }
+    }
     Ok(Known {
         urls: (&old.urls, &old.sitemaps) == (&new.urls, &new.sitemaps),
-        files: if is_read_alike {
-            store.input_files(row.job_id).await?
-        } else {
-            Vec::new()
-        },
+        files,
     })
 }
 

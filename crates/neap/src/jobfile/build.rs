@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
-    Adaptive, Crawl, Expect, Input, Job, Keep, Limits, MAX_BODY_CEILING, MAX_NAME_SERVERS, Request,
-    Retry, Robots,
+    Adaptive, Crawl, Expect, Input, InputFormat, Job, Keep, Limits, MAX_BODY_CEILING,
+    MAX_NAME_SERVERS, Request, Retry, Robots,
 };
 
 use super::compare::duration_text;
 use super::identity;
-use super::input::STDIN;
+use super::input::{STDIN, format_of_file};
 use super::problem::Complaint;
 use super::proxies;
 use super::reader::Reader;
@@ -126,7 +126,7 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
         .sum();
     let input = Input {
         urls: reader.texts("input.urls", MAX_URLS, values::input_url),
-        files: reader.texts("input.files", MAX_FILES, values::path),
+        files: reader.files("input.files", MAX_FILES),
         sitemaps: reader.texts("input.sitemaps", MAX_SITEMAPS, values::input_url),
         format: reader.text("input.format", |text| {
             values::word(text, &values::INPUT_FORMATS)
@@ -136,13 +136,14 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
             .unwrap_or(Input::default().url_column),
     };
     let mut stdin = std::iter::zip(&input.files, reader.element_spots("input.files"))
-        .filter(|(name, _)| *name == STDIN)
+        .filter(|(file, _)| file.path == STDIN)
         .skip(1);
     if let Some((_, spot)) = stdin.next() {
         let complaint = Complaint::new("`-` stands there twice")
             .help("it means standard input, which can be read once");
         reader.problems.value(spot, complaint);
     }
+    check_columns(reader, &input);
     // An array of the wrong type was complained about already; an empty one was not.
     let is_array = |key: &str| {
         reader
@@ -162,6 +163,24 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
         reader.problems.value(spot, complaint);
     }
     input
+}
+
+/// Complains about columns of files that have none.
+fn check_columns(reader: &mut Reader<'_>, input: &Input) {
+    let spots = reader.element_spots("input.files");
+    // One that was complained about is not among the files: which spot is whose is not known then.
+    if spots.len() != input.files.len() {
+        return;
+    }
+    for (file, spot) in std::iter::zip(&input.files, spots) {
+        let format = format_of_file(file, input.format);
+        let names_columns = file.url.is_some() || file.keep.is_some();
+        if names_columns && format == InputFormat::Text {
+            let complaint = Complaint::new("a text has one URL a line and no columns")
+                .help("leave `url` and `keep` out, or say its `format`: csv, tsv or jsonl");
+            reader.problems.value(spot, complaint);
+        }
+    }
 }
 
 fn crawl(reader: &mut Reader<'_>) -> Crawl {

@@ -274,7 +274,7 @@ pub(crate) fn statuses_text(statuses: &[StatusRange]) -> String {
 /// Input is only ever added: what was taken from an earlier version of the file stays in the job.
 fn input_changes(stored: &Input, new: &Input) -> Vec<String> {
     let urls = |input: &Input| input.urls.iter().map(ToString::to_string).collect();
-    let files = |input: &Input| input.files.iter().cloned().collect();
+    let files = |input: &Input| input.files.iter().map(|file| format!("{file:?}")).collect();
     let sitemaps = |input: &Input| input.sitemaps.iter().map(ToString::to_string).collect();
     let gone = "no longer listed, kept in the job";
     let mut lines = added("input.urls", urls(stored), urls(new), gone);

@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 53] = [
+pub(super) const KEYS: [&str; 55] = [
     "neap",
     "name",
     "description",

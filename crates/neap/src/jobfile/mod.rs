@@ -8,6 +8,7 @@
 mod build;
 pub(crate) mod compare;
 mod fields;
+mod files;
 mod headers;
 mod identity;
 pub(crate) mod input;

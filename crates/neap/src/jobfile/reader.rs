@@ -6,12 +6,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use neap_core::job::{AtMost, StatusRange};
+use neap_core::job::{AtMost, ListFile, StatusRange};
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
 use super::compare::{duration_text, size_text};
 use super::fields::{Field, Fields, kind};
+use super::files;
 use super::problem::{Complaint, Problems};
 use super::source::{Source, Spot};
 use super::values;
@@ -165,6 +166,11 @@ impl Reader<'_> {
         range: RangeInclusive<i64>,
     ) -> Option<Vec<i64>> {
         self.array(key, most, |element| integer(element, &range))
+    }
+
+    /// An array of files of URLs; empty if the key is missing.
+    pub(super) fn files(&mut self, key: &str, most: usize) -> Vec<ListFile> {
+        self.array(key, most, files::file).unwrap_or_default()
     }
 
     /// An array of statuses, each a number or a text such as `2xx`; empty if the key is missing.

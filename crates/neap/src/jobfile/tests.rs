@@ -460,6 +460,29 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
 }
 
 #[test]
+fn a_file_that_is_described_wrongly_is_refused_where_it_stands() {
+    for (files, complaint) in [
+        ("[{ format = 'csv' }]", "the file has no `path`"),
+        ("[{ path = 'a.csv', kep = [] }]", "unknown key `kep`"),
+        ("[{ path = 'a.csv', keep = 'sku' }]", "`keep` is an array"),
+        (
+            "[{ path = 'a.csv', format = 'xls' }]",
+            "unknown value `xls`",
+        ),
+        (
+            "[{ path = 'a.txt', url = 'page' }]",
+            "a text has one URL a line",
+        ),
+        ("[7]", "expected a file, found an integer"),
+    ] {
+        let error = read_job(&format!("neap = 1\n[input]\nfiles = {files}\n"), &[]);
+        let told = shown(&error.expect_err(files));
+        assert!(told.contains(complaint), "{files}: {told}");
+        assert!(told.contains("job.toml:3:10"), "{told}");
+    }
+}
+
+#[test]
 fn an_unknown_key_looks_like_this() {
     let text =
         "neap = 1\n[limits]\nper_host = 16                   # ceiling\nper_host_rte = \"5/s\"\n";
@@ -560,10 +583,10 @@ fn a_caret_marks_the_value_and_the_help_says_what_to_write() {
             "[retry] is a section of its own",
         ),
         (
-            "neap = 1\n[input]\nfiles = [{ path = 'a' }]",
+            "neap = 1\n[input]\nfiles = [{ path = 7 }]",
             "3:10",
-            "{ path = 'a' }",
-            "expected a string, found a table",
+            "{ path = 7 }",
+            "expected a string, found an integer",
         ),
         ("neap = 1\nneap = 1", "2:1", "neap", "duplicate key"),
         (

@@ -21,11 +21,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use neap_core::job::InputFormat;
+use neap_core::job::{InputFormat, ListFile};
 use neap_store::{InputFile, InputRow};
 
 use self::lines::Lines;
-use self::row::Columns;
+use self::row::{Columns, Wanted};
 use self::table::Table;
 use super::JobFile;
 use super::problem::{Complaint, JobFileError};
@@ -75,8 +75,6 @@ pub(crate) struct InputRows {
     listed: std::vec::IntoIter<InputRow>,
     files: std::vec::IntoIter<NamedFile>,
     open: Option<OpenFile>,
-    format: Option<InputFormat>,
-    url_column: String,
     known: Vec<InputFile>,
     read: Vec<InputFile>,
     rows: u64,
@@ -93,6 +91,8 @@ struct NamedFile {
     name: String,
     path: PathBuf,
     spot: Spot,
+    format: InputFormat,
+    wanted: Wanted,
 }
 
 /// A file that is being read.
@@ -108,7 +108,7 @@ struct OpenFile {
 enum Content {
     Text(Lines<Source>),
     /// With the name of what holds the URL.
-    Objects(Lines<Source>, String),
+    Objects(Lines<Source>, Wanted),
     Table(Box<Table<Source>>, Columns),
 }
 
@@ -127,10 +127,12 @@ impl JobFile {
     pub(crate) fn input_rows(&self, known: Known, many: bool) -> Result<InputRows, JobFileError> {
         let input = &self.job.input;
         let files: Vec<NamedFile> = std::iter::zip(&input.files, &self.file_spots)
-            .map(|(name, spot)| NamedFile {
-                name: name.clone(),
-                path: self.dir.join(name),
+            .map(|(file, spot)| NamedFile {
+                name: file.path.clone(),
+                path: self.dir.join(&file.path),
                 spot: spot.clone(),
+                format: format_of_file(file, input.format),
+                wanted: Wanted::of(file, &input.url_column),
             })
             .collect();
         for file in files.iter().filter(|file| file.name != STDIN) {
@@ -159,8 +161,6 @@ impl JobFile {
             listed: listed.into_iter(),
             files: files.into_iter(),
             open: None,
-            format: input.format,
-            url_column: input.url_column.clone(),
             known: known.files,
             read: Vec::new(),
             rows: 0,
@@ -250,7 +250,6 @@ impl InputRows {
                 self.unread += 1;
                 continue;
             }
-            let format = self.format.unwrap_or_else(|| format_of(&file.name));
             let (source, is_packed) = match unpack::unpacked(raw) {
                 Ok(unpacked) => unpacked,
                 Err(error) => return Some(Err(file.io_error(&error))),
@@ -261,7 +260,7 @@ impl InputRows {
                     "{name} is not packed, whatever its name says: it is read as it is"
                 ));
             }
-            let content = content(source, format, &self.url_column, &file);
+            let content = content(source, &file);
             return Some(content.map(|content| OpenFile {
                 file,
                 stamp,
@@ -319,9 +318,9 @@ impl Content {
     fn next(&mut self) -> io::Result<Option<(u64, Result<Option<InputRow>, String>)>> {
         match self {
             Content::Text(lines) => Ok(lines.next()?.map(|(at, line)| (at, row::of_text(line)))),
-            Content::Objects(lines, url) => Ok(lines
+            Content::Objects(lines, wanted) => Ok(lines
                 .next()?
-                .map(|(at, line)| (at, row::of_object(line, url)))),
+                .map(|(at, line)| (at, row::of_object(line, wanted)))),
             Content::Table(table, columns) => Ok(table
                 .next()?
                 .map(|(at, record)| (at, row::of_record(record, columns)))),
@@ -330,17 +329,12 @@ impl Content {
 }
 
 /// Reads what stands before the first row.
-fn content(
-    source: Source,
-    format: InputFormat,
-    url_column: &str,
-    file: &NamedFile,
-) -> Result<Content, JobFileError> {
-    let delimiter = match format {
+fn content(source: Source, file: &NamedFile) -> Result<Content, JobFileError> {
+    let delimiter = match file.format {
         InputFormat::Text => return Ok(Content::Text(Lines::new(source, lines::MAX_LINE_BYTES))),
         InputFormat::Jsonl => {
             let lines = Lines::new(source, table::MAX_RECORD_BYTES);
-            return Ok(Content::Objects(lines, url_column.to_owned()));
+            return Ok(Content::Objects(lines, file.wanted.clone()));
         }
         InputFormat::Csv => b',',
         InputFormat::Tsv => b'\t',
@@ -348,7 +342,7 @@ fn content(
     let mut table = Table::new(source, delimiter);
     let header = table.next().map_err(|error| file.io_error(&error))?;
     let columns = match header {
-        Some((_, header)) => Columns::of(header, url_column),
+        Some((_, header)) => Columns::of(header, &file.wanted),
         None => Err("is empty: its first line must name the columns".to_owned()),
     };
     let columns = columns.map_err(|what| file.error(&what))?;
@@ -359,6 +353,12 @@ fn content(
 fn unpacked_name(name: &str) -> Option<&str> {
     let packed = [".gz", ".zst", ".zstd"];
     packed.iter().find_map(|end| name.strip_suffix(end))
+}
+
+/// The format of a file: what is said of it, else of all files, else what its name says.
+pub(super) fn format_of_file(file: &ListFile, of_all: Option<InputFormat>) -> InputFormat {
+    let said = file.format.or(of_all);
+    said.unwrap_or_else(|| format_of(&file.path))
 }
 
 /// The format that the name of a file says.

@@ -4,6 +4,7 @@
 //! none of it: it may hold a password.
 
 use neap_core::canonical::CanonicalUrl;
+use neap_core::job::ListFile;
 use neap_store::InputRow;
 use serde_json::{Map, Value};
 
@@ -25,18 +26,52 @@ pub(super) fn of_text(line: Line<'_>) -> Result<Option<InputRow>, String> {
     url(text).map(|url| Some(url.into()))
 }
 
-/// A JSON object on a line, with its URL in `url`; `None` on a blank line.
-pub(super) fn of_object(line: Line<'_>, url_column: &str) -> Result<Option<InputRow>, String> {
+/// What is wanted of a row.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// The column or member that holds the URL.
+    url: String,
+    /// The key that names it.
+    url_key: &'static str,
+    /// Those that are kept beside it; all if there is nothing.
+    keep: Option<Vec<String>>,
+}
+
+impl Wanted {
+    /// What is wanted of the rows of a file; of those that say nothing the URL is in `url_column`.
+    pub(super) fn of(file: &ListFile, url_column: &str) -> Wanted {
+        let own = file.url.as_ref();
+        Wanted {
+            url: own.map_or_else(|| url_column.to_owned(), String::clone),
+            url_key: if own.is_some() {
+                "url"
+            } else {
+                "input.url_column"
+            },
+            keep: file.keep.clone(),
+        }
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        let is_among = |names: &Vec<String>| names.iter().any(|kept| kept == name);
+        self.keep.as_ref().is_none_or(is_among)
+    }
+}
+
+/// A JSON object on a line; `None` on a blank line.
+pub(super) fn of_object(line: Line<'_>, wanted: &Wanted) -> Result<Option<InputRow>, String> {
     let text = whole(line)?.trim();
     if text.is_empty() {
         return Ok(None);
     }
     let mut object: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| "not a JSON object".to_owned())?;
-    match object.remove(url_column) {
+    let url = object.remove(&wanted.url);
+    object.retain(|name, _| wanted.keeps(name));
+    match url {
         Some(Value::String(text)) => row(&text, object).map(Some),
-        Some(_) => Err(format!("`{}` is no text", quoted(url_column))),
-        None => Err(format!("no `{}`", quoted(url_column))),
+        Some(_) => Err(format!("`{}` is no text", quoted(&wanted.url))),
+        None => Err(format!("no `{}`", quoted(&wanted.url))),
     }
 }
 
@@ -46,6 +81,8 @@ pub(super) struct Columns {
     names: Vec<String>,
     /// Which of them is the URL.
     url: usize,
+    /// Which of them are kept beside it.
+    kept: Vec<bool>,
 }
 
 impl Columns {
@@ -53,7 +90,12 @@ impl Columns {
     ///
     /// # Errors
     /// What is wrong with the file, in words that follow its name.
-    pub(super) fn of(header: Record<'_>, url_column: &str) -> Result<Columns, String> {
+    pub(super) fn of(header: Record<'_>, wanted: &Wanted) -> Result<Columns, String> {
+        let Wanted {
+            url: url_column,
+            url_key,
+            keep,
+        } = wanted;
         let Record::Whole(text, ends) = header else {
             return Err("has a first line that is too long for names of columns".to_owned());
         };
@@ -65,9 +107,9 @@ impl Columns {
                 name => name.to_owned(),
             };
             if names.contains(&name) {
-                if name == url_column {
+                if name == *url_column {
                     return Err(format!(
-                        "has two columns `{}` (`input.url_column`), and nobody knows which is meant",
+                        "has two columns `{}` (`{url_key}`), and nobody knows which is meant",
                         quoted(url_column)
                     ));
                 }
@@ -79,14 +121,23 @@ impl Columns {
         }
         let url = names.iter().position(|name| name == url_column);
         let found: Vec<_> = names.iter().take(20).map(|name| quoted(name)).collect();
+        let missing = keep.iter().flatten().find(|name| !names.contains(name));
+        if let Some(name) = missing {
+            let found = found.join(", ");
+            return Err(format!(
+                "has no column `{}` (`keep`) but {found}",
+                quoted(name)
+            ));
+        }
         let url = url.ok_or_else(|| {
             format!(
-                "has no column `{}` (`input.url_column`) but {}",
+                "has no column `{}` (`{url_key}`) but {}",
                 quoted(url_column),
                 found.join(", ")
             )
         })?;
-        Ok(Columns { names, url })
+        let kept = names.iter().map(|name| wanted.keeps(name)).collect();
+        Ok(Columns { names, url, kept })
     }
 }
 
@@ -137,7 +188,7 @@ pub(super) fn of_record(record: Record<'_>, columns: &Columns) -> Result<Option<
         let field = std::str::from_utf8(field).map_err(|_| "not UTF-8".to_owned())?;
         if at == columns.url {
             found = Some(field.trim());
-        } else {
+        } else if columns.kept[at] {
             beside.insert(columns.names[at].clone(), Value::String(field.to_owned()));
         }
     }

@@ -401,6 +401,60 @@ fn a_file_that_unpacks_without_end_or_is_cut_short_ends_the_input() {
     }
 }
 
+/// A job whose only key of `[input]` is `files`, with these files beside it.
+fn job_of_files(files: &str, beside: &[(&str, &[u8])]) -> (tempfile::TempDir, JobFile) {
+    let (dir, _) = job("[]", beside);
+    let path = dir.path().join("job.toml");
+    fs::write(&path, format!("neap = 1\n[input]\nfiles = {files}\n")).unwrap();
+    let job = crate::jobfile::read(&path, &[]).unwrap();
+    (dir, job)
+}
+
+#[test]
+fn each_file_may_be_read_in_a_way_of_its_own() {
+    let csv = b"page,url,sku,shop\nhttp://a.example/1,x,7,b\n";
+    let jsonl = b"{\"url\":\"http://a.example/2\",\"sku\":8,\"shop\":\"c\"}\n";
+    let files = r#"[
+      { path = "list", format = "csv", url = "page", keep = ["sku"] }, "more.txt",
+      { path = "rows.jsonl", keep = ["shop", "none"] }, { path = "all.csv", url = "page" },
+    ]"#;
+    let beside: [(&str, &[u8]); 4] = [
+        ("list", csv),
+        ("more.txt", b"http://a.example/3\n"),
+        ("rows.jsonl", jsonl),
+        ("all.csv", csv),
+    ];
+    let (_dir, job) = job_of_files(files, &beside);
+    let mut input = job.input_rows(Known::default(), false).unwrap();
+    let expected = [
+        row("http://a.example/1", r#"{"sku":"7"}"#),
+        row("http://a.example/3", ""),
+        row("http://a.example/2", r#"{"shop":"c"}"#),
+        row("http://a.example/1", r#"{"shop":"b","sku":"7","url":"x"}"#),
+    ];
+    assert_eq!(rows(&mut input), expected);
+    assert_eq!(told(&input), Vec::<String>::new());
+    // What is stored of it comes back as it was, and a path alone as a text, as it was stored ever since.
+    let stored = serde_json::to_value(&job.job.input).unwrap();
+    assert_eq!(stored["files"][1], "more.txt");
+    let back: neap_core::job::Input = serde_json::from_value(stored).unwrap();
+    assert_eq!(back, job.job.input);
+}
+
+#[test]
+fn a_file_that_lacks_a_column_that_is_to_be_kept_says_so() {
+    let files = r#"[{ path = "list.csv", keep = ["size"] }]"#;
+    let (_dir, job) = job_of_files(files, &[("list.csv", b"url,sku\n")]);
+    let mut input = job.input_rows(Known::default(), false).unwrap();
+    let error = shown(&input.next().unwrap().unwrap_err());
+    let words = error.split_whitespace().filter(|word| *word != "\u{2502}");
+    let told = words.collect::<Vec<_>>().join(" ");
+    assert!(
+        told.contains("has no column `size` (`keep`) but url, sku"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_table_without_the_column_says_which_it_has() {
     for (bytes, what) in [
