@@ -22,7 +22,7 @@ use crate::store::{Partitions, Session, Steering, Store};
 use crate::{InputRow, JobRow, Run, RunLock, Settings, SqliteStore, StoreError, Submitted, now};
 
 /// What is left between two batches while others write: they ask every millisecond.
-const GAP: Duration = Duration::from_millis(3);
+pub(crate) const GAP: Duration = Duration::from_millis(3);
 
 /// One run's side of a SQLite file.
 pub struct SqliteSession {
@@ -154,11 +154,14 @@ impl Session for SqliteSession {
 
     async fn look_after(&mut self, commands: usize) -> Result<(), StoreError> {
         let ticked = self.checkpointer.tick(commands).await;
-        ticked.map_err(|error| self.error(error.into()))?;
-        if self.ledger.heeded.others_are_at_it() {
-            tokio::time::sleep(GAP).await;
+        ticked.map_err(|error| self.error(error.into()))
+    }
+
+    fn gap(&self, now: Instant) -> Duration {
+        match self.ledger.heeded.others_are_at_it(now) {
+            true => GAP,
+            false => Duration::ZERO,
         }
-        Ok(())
     }
 
     fn next_look(&self) -> Option<Instant> {
@@ -255,7 +258,7 @@ mod tests {
     use neap_core::CanonicalUrl;
 
     use super::*;
-    use crate::{Access, Submission};
+    use crate::{Access, JobChange, Submission};
 
     #[tokio::test]
     async fn a_job_that_wants_every_commit_flushed_gets_it_whenever_it_is_opened() {
@@ -282,6 +285,75 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(found, expected, "{job}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_leaves_a_gap_as_long_as_others_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
+        let job = crate::testing::job("shop");
+        let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
+        let submission = Submission { job: &job, urls };
+        let job = store.submit(submission).await.unwrap().job_id;
+        let lock = SqliteStore::lock(&store, UnixMs(0)).await.unwrap();
+        let run = store.begin(&lock, UnixMs(0), false).await.unwrap();
+        let mut session = store.session(&run, Settings::default()).await.unwrap();
+        let now = Instant::now();
+        session.commit(&mut vec![Command::Heed]).await.unwrap();
+        assert_eq!(session.gap(now), Duration::ZERO, "nobody else is there");
+        assert!(store.steer(job, Steering::Pause).await.unwrap());
+        session.commit(&mut vec![Command::Heed]).await.unwrap();
+        assert_eq!(session.gap(now), GAP);
+        let later = Instant::now() + Duration::from_secs(2);
+        assert_eq!(session.gap(later), Duration::ZERO, "they are gone");
+        assert!(store.steer(job, Steering::Continue).await.unwrap());
+        session.commit(&mut Vec::new()).await.unwrap();
+        assert_eq!(session.gap(now), GAP, "they are back");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_meets_somebody_elses_transaction_is_done_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
+        let job = crate::testing::job("shop");
+        let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
+        let submission = Submission { job: &job, urls };
+        let job = store.submit(submission).await.unwrap().job_id;
+        let lock = SqliteStore::lock(&store, UnixMs(0)).await.unwrap();
+        let run = store.begin(&lock, UnixMs(0), false).await.unwrap();
+        let mut session = store.session(&run, Settings::default()).await.unwrap();
+        session
+            .commit(&mut vec![Command::OpenJob(job)])
+            .await
+            .unwrap();
+        for paused in [true, false] {
+            let mut outside = store.outside().await.unwrap();
+            let sql = "UPDATE jobs SET paused_ms = ? WHERE job_id = ?";
+            sqlx::query(sql)
+                .bind(paused.then_some(1))
+                .bind(job.0)
+                .execute(outside.begin().await.unwrap())
+                .await
+                .unwrap();
+            // The batch is asked for while the other one holds the store.
+            let mut batch = vec![Command::Heed];
+            let other = async {
+                tokio::task::yield_now().await;
+                outside.commit().await
+            };
+            let (events, committed) = tokio::join!(session.commit(&mut batch), other);
+            committed.unwrap();
+            let expected = if paused {
+                JobChange::Paused
+            } else {
+                JobChange::Continued
+            };
+            let events = events.unwrap();
+            let is_told = |event: &Event| matches!(event, Event::JobChanged(of, change) if *of == job && *change == expected);
+            assert!(events.iter().any(is_told), "{events:?}");
         }
     }
 }

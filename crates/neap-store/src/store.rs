@@ -21,7 +21,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use neap_core::job::Job;
 use neap_core::{Epoch, Host, JobId, UnixMs};
@@ -129,6 +129,10 @@ pub trait Session: Send + 'static {
     /// # Errors
     /// Nothing may be committed any more.
     fn look_after(&mut self, commands: usize) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// How long the store is to be left to others who wrote lately, before the next batch begins; zero if there
+    /// are none. `now` is the time of the question.
+    fn gap(&self, now: Instant) -> Duration;
 
     /// When [`Session::look_after`] wants to be called, though there may be no command; `None` if it does not.
     fn next_look(&self) -> Option<Instant>;

@@ -271,6 +271,10 @@ impl<S: Session> Work<S> {
             }
             batch.shares.clear();
             self.session.look_after(commands).await?;
+            let gap = self.session.gap(Instant::now());
+            if !gap.is_zero() {
+                tokio::time::sleep(gap).await;
+            }
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::jobs::{self, state_named};
 const BETWEEN_REOPENINGS: Duration = Duration::from_secs(1);
 
 /// How long after a change of others more of them are expected.
-const OTHERS_ARE_AT_IT: Duration = Duration::from_secs(1);
+pub(crate) const OTHERS_ARE_AT_IT: Duration = Duration::from_secs(1);
 
 /// What was seen of the jobs when others had last changed something.
 #[derive(Default)]
@@ -83,9 +83,10 @@ impl Heeded {
     }
 
     /// Whether others have written lately, so that it is kind to leave them a gap.
-    pub(crate) fn others_are_at_it(&self) -> bool {
+    pub(crate) fn others_are_at_it(&self, now: Instant) -> bool {
+        let since = |at| now.saturating_duration_since(at);
         self.others_wrote
-            .is_some_and(|at| at.elapsed() < OTHERS_ARE_AT_IT)
+            .is_some_and(|at| since(at) < OTHERS_ARE_AT_IT)
     }
 
     /// What a job of the run has become, if that is news.

@@ -36,6 +36,8 @@ use crate::segments::{Original, Originals, SegmentWriter, Sha1Bytes};
 use crate::{StoreError, now};
 
 pub(crate) use controls::Heeded;
+#[cfg(test)]
+pub(crate) use controls::OTHERS_ARE_AT_IT;
 pub(crate) use proxies::ProxyNumbers;
 pub(crate) use redirects::LONGEST_CHAIN;
 pub(crate) use sweeps::Sweeps;

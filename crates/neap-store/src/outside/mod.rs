@@ -139,7 +139,7 @@ impl Outside {
     /// Leaves the store to the run, if there is one, for as long as the last transaction took.
     pub(crate) async fn rest(&self) {
         if self.has_run {
-            tokio::time::sleep(self.began.elapsed().min(LONGEST_REST)).await;
+            tokio::time::sleep(rest_after(self.began.elapsed())).await;
         }
     }
 
@@ -163,9 +163,83 @@ impl Outside {
     }
 }
 
+/// How long the store is left to the run after a transaction that took so long.
+fn rest_after(took: Duration) -> Duration {
+    took.min(LONGEST_REST)
+}
+
 /// Whether another connection writes, <https://sqlite.org/rescode.html#busy>.
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::OTHERS_ARE_AT_IT;
+    use crate::session::GAP;
+
+    /// How long SQLite waits before it asks again, and after that every 100 ms (`sqliteDefaultBusyCallback`).
+    const SQLITE_ASKS_AFTER_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+
+    /// What the run does between two batches: it hands out events.
+    const BETWEEN_BATCHES: Duration = Duration::from_micros(100);
+
+    /// A run that always has something to write and others that do, in modelled time: how long each of them
+    /// wrote within a minute.
+    fn a_minute(batch: Duration, transaction: Duration) -> (Duration, Duration) {
+        let minute = Duration::from_secs(60);
+        let (mut by_run, mut by_others) = (Duration::ZERO, Duration::ZERO);
+        // When each of them asks next, how often the run asked in vain, and until when somebody writes.
+        let (mut run_asks, mut others_ask) = (Duration::ZERO, Duration::from_micros(300));
+        let (mut asked, mut busy_until) = (0, Duration::ZERO);
+        let mut batches = 0;
+        let mut others_wrote: Option<Duration> = None;
+        loop {
+            let now = run_asks.min(others_ask);
+            if now >= minute {
+                return (by_run, by_others);
+            }
+            let is_busy = now < busy_until;
+            if now == run_asks && is_busy {
+                let wait = SQLITE_ASKS_AFTER_MS[asked.min(SQLITE_ASKS_AFTER_MS.len() - 1)];
+                run_asks = now + Duration::from_millis(wait);
+                asked += 1;
+            } else if now == run_asks {
+                let sees_others = others_wrote.is_some_and(|at| now - at < OTHERS_ARE_AT_IT);
+                let gap = if sees_others { GAP } else { Duration::ZERO };
+                // No two are alike, so that the beat of the others' questions does not matter.
+                batches += 1;
+                busy_until = now + batch + Duration::from_micros(batches * 617 % 1000);
+                by_run += batch;
+                run_asks = busy_until + BETWEEN_BATCHES + gap;
+                asked = 0;
+            } else if is_busy {
+                others_ask = now + ASK_EVERY;
+            } else {
+                busy_until = now + transaction;
+                by_others += transaction;
+                others_wrote = Some(busy_until);
+                others_ask = busy_until + rest_after(transaction);
+            }
+        }
+    }
+
+    #[test]
+    fn neither_the_run_nor_others_keep_the_store_for_themselves() {
+        for batch in [2, 10, 50, 300] {
+            for transaction in [1, 10, 50, 300] {
+                let of = Duration::from_millis;
+                let (by_run, by_others) = a_minute(of(batch), of(transaction));
+                let told = format!("{batch} ms, {transaction} ms: {by_run:?}, {by_others:?}");
+                assert!(by_run >= Duration::from_secs(3), "{told}");
+                // One of theirs for each batch is what there is room for.
+                let least = Duration::from_secs(60) * transaction as u32
+                    / (4 * (batch + transaction + 6) as u32);
+                assert!(by_others >= least, "{told}, at least {least:?}");
+            }
+        }
+    }
 }

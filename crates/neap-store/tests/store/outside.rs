@@ -386,31 +386,6 @@ async fn a_condition_chooses_and_never_writes() {
 }
 
 #[tokio::test]
-async fn others_and_the_run_both_get_to_write() {
-    let urls: Vec<String> = (0..3000).map(|n| format!("http://a.example/{n}")).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let (mut crawl, job) = crawl(&urls).await;
-    let other = submit(&crawl.store, "other", &[OTHER]).await.job_id;
-    let store = crawl.store.clone();
-    let others = tokio::spawn(async move {
-        for _ in 0..100 {
-            assert!(store.pause_job(other).await.unwrap());
-            assert!(store.continue_job(other).await.unwrap());
-        }
-    });
-    let mut recorded = 0;
-    while !others.is_finished() {
-        let rows = crawl.ready(job).await;
-        let Some(row) = rows.first() else { break };
-        assert!(crawl.fetch(done(row, 200)).await);
-        recorded += 1;
-    }
-    others.await.unwrap();
-    assert!(recorded > 0);
-    crawl.assert_counters().await;
-}
-
-#[tokio::test]
 async fn a_run_for_all_finds_the_jobs_of_others_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("neap.db");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use neap_core::classify::Outcome;
 use neap_core::scope::SkipReason;
@@ -113,6 +113,10 @@ impl Session for MemorySession {
 
     async fn look_after(&mut self, _commands: usize) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn gap(&self, _now: Instant) -> Duration {
+        Duration::ZERO
     }
 
     fn next_look(&self) -> Option<Instant> {
