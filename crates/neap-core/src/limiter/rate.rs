@@ -31,6 +31,12 @@ const ABOVE: f64 = 1.3;
 const COUNTED: Duration = Duration::from_secs(2);
 /// ... or as long as it takes for so many.
 const COUNTED_LEAST: u32 = 8;
+/// What was accepted in less time than this tells of a burst, not of a rate.
+const RECENT: Duration = Duration::from_millis(500);
+/// A rate is measured anew where so many requests should have been accepted since it was found ...
+const EXPECTED: f64 = 6.0;
+/// ... and else lowered to this multiple.
+const LOWERED: f64 = 0.8;
 /// Without a request for so long, although one might have started, what is accepted is counted anew.
 const IDLE: Duration = Duration::from_secs(10);
 /// The allowed rate never falls below this many requests a second: one in half a minute.
@@ -166,10 +172,17 @@ impl Rate {
         let held = held_before.since(self.counted_before).min(counted);
         let measured = self.measured(accepted, counted, held, now);
         let before = f64::from(self.found);
-        let found = if accepted >= 2 {
-            measured
-        } else if before > 0.0 {
+        let is_short = before * counted.as_secs_f64() < EXPECTED;
+        let found = if before > 0.0 && is_short {
+            // Too soon to have counted anything: what was allowed was too much.
+            before * LOWERED
+        } else if before > 0.0 && accepted < 2 {
             (before / 2.0).max(measured)
+        } else if before > 0.0 {
+            measured
+        } else if accepted >= 2 {
+            // The crawl may have begun slowly, so that less was accepted at first than the host allows.
+            (measured + measured.max(self.recent(now))) / 2.0
         } else {
             // Nothing is known yet: as often as it may be asked again.
             1.0 / retry_after.map_or(1.0, |wait| wait.as_secs_f64()).max(1.0)
@@ -187,6 +200,15 @@ impl Rate {
         (self.accepted, self.accepted_before) = (0, 0);
         self.strikes = self.strikes.saturating_add(1);
         self.strikes >= STRIKES
+    }
+
+    /// What was accepted a second of late, where that can be told; else 0.
+    fn recent(&self, now: Time) -> f64 {
+        let time = now.since(self.counted_from);
+        if self.accepted < COUNTED_LEAST || time < RECENT {
+            return 0.0;
+        }
+        f64::from(self.accepted) / time.as_secs_f64()
     }
 
     /// The host's rate, from what it accepted in the time counted, for a part of which it was held.
