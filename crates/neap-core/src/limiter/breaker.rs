@@ -39,6 +39,9 @@ const PROBE_WAIT: (f64, f64) = (0.8, 11.0);
 const LONG_SHARE: f64 = 0.05;
 /// The longest time between two probes in seconds.
 const LONG_WAIT: f64 = 60.0;
+/// The least time between two probes of a host that broke down under our own load: requests, of whatever
+/// number, may be what keeps it down.
+const REST: Duration = Duration::from_millis(2500);
 /// Bounds of the time from the end of the row to the first probe: about one latency, for then the
 /// requests in flight have shown whether the host is alive.
 const FIRST_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
@@ -75,6 +78,8 @@ struct Probing {
     begun: Time,
     next: Time,
     is_out: bool,
+    /// A try of ours broke the host.
+    rests: bool,
 }
 
 impl Breaker {
@@ -89,6 +94,7 @@ impl Breaker {
                 begun: now,
                 next: now,
                 is_out: false,
+                rests: false,
             }),
         }
     }
@@ -159,7 +165,8 @@ impl Breaker {
     pub(super) fn failed(&mut self, seen: Failed, dice: &mut dyn RngCore) -> Turn {
         if let Some(mut probing) = self.probing {
             if seen.is_probe && seen.started >= probing.begun {
-                let wait = probe_wait(self.age(seen.now).as_secs_f64());
+                let rest = if probing.rests { REST } else { Duration::ZERO };
+                let wait = probe_wait(self.age(seen.now).as_secs_f64()).max(rest);
                 probing.next = seen.now + wait.mul_f64(dice.random_range(0.8..1.2));
                 probing.is_out = false;
                 self.probing = Some(probing);
@@ -183,6 +190,13 @@ impl Breaker {
         self.stop(seen.now, seen.latency)
     }
 
+    /// A try of ours was what stopped the host.
+    pub(super) fn let_rest(&mut self) {
+        if let Some(probing) = &mut self.probing {
+            probing.rests = true;
+        }
+    }
+
     /// Stops the host at once.
     pub(super) fn stop(&mut self, now: Time, latency: Duration) -> Turn {
         if self.row <= 0.0 {
@@ -192,6 +206,7 @@ impl Breaker {
             begun: now,
             next: now + latency.clamp(FIRST_WAIT.0, FIRST_WAIT.1),
             is_out: false,
+            rests: false,
         });
         Turn::Stopped
     }

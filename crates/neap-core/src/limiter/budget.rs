@@ -69,6 +69,9 @@ pub(super) struct Patience {
 /// is noticed.
 const WAIT: (f32, f32) = (0.05, 8.0);
 
+/// Half of the first wait in seconds after a try that was in vain.
+const IN_VAIN: f32 = 1.0;
+
 impl Default for Patience {
     fn default() -> Patience {
         Patience {
@@ -89,7 +92,7 @@ impl Patience {
 
     /// A try failed that would fail again soon: the host did not refuse, it only had no more to give.
     pub(super) fn in_vain(&mut self, now: Time) {
-        self.wait = WAIT.1;
+        self.wait = self.wait.max(IN_VAIN);
         self.failed(now);
     }
 

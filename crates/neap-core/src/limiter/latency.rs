@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Answers after which the base is as sure as it gets; keeps it able to follow the host.
 const BASE_KEPT: f32 = 400.0;
 /// Weight of the variance known so far, in answers, when a window of up to 50 is added to it.
-const VARIANCE_KEPT: f32 = 20.0;
+const VARIANCE_KEPT: f32 = 30.0;
 /// Share of that correction that may be wrong.
 const BLUR: f32 = 0.5;
 /// See [`Latency::level`].
@@ -24,7 +24,7 @@ const ENOUGH: f32 = 8.0;
 /// ratio of about two.
 const SPREAD: f32 = 0.5;
 /// Weight of that assumption, in answers.
-const SPREAD_PRIOR: f32 = 8.0;
+const SPREAD_PRIOR: f32 = 6.0;
 /// Weight of one answer in the smoothed latency once it is known (RFC 6298 uses 1/8; one host has many
 /// answers in one round trip, so less).
 const SMOOTHING: f32 = 1.0 / 24.0;
@@ -161,10 +161,17 @@ impl Latency {
         let Some(level) = self.level(window, length) else {
             return;
         };
-        let weight = window.count.min(50.0);
-        let fresh =
-            (window.deviation_sum() + SPREAD_PRIOR * self.variance) / (window.count + SPREAD_PRIOR);
-        self.variance += (fresh - self.variance) * weight / (weight + VARIANCE_KEPT);
+        let known = self.base.map_or(0.0, |base| base.count);
+        let freedom = (window.count - 1.0).max(0.0);
+        let fresh = window.deviation_sum() / freedom.max(1.0);
+        // A few answers may look alike by chance: a spread that is taken for too small sees rises where there are none.
+        let known = if fresh > self.variance {
+            (SPREAD_PRIOR + known).min(VARIANCE_KEPT)
+        } else {
+            VARIANCE_KEPT
+        };
+        let share = freedom.min(50.0) / (freedom.min(50.0) + known);
+        self.variance += (fresh - self.variance) * share;
         let (_, errors) = self.rise(Some(level));
         let most = if is_light { SAME } else { 0.0 };
         match &mut self.base {

@@ -438,7 +438,12 @@ impl HostLimiter {
         dice: &mut dyn RngCore,
     ) {
         let seen = self.failed(permit, is_retry, now);
-        self.breaker.failed(seen, dice);
+        if self.breaker.failed(seen, dice) == Turn::Stopped
+            && let Some(since) = self.breaker.stopped_since()
+            && self.control.is_broken_by_step(since)
+        {
+            self.breaker.let_rest();
+        }
         self.failed_in_row = self.failed_in_row.saturating_add(1);
         if is_retry {
             // The page may be at fault: no evidence, and no slot is held for it, unless nothing but

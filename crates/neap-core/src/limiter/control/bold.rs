@@ -2,7 +2,8 @@
 //!
 //! Where requests fail whatever the limit, small tries cannot tell a ceiling from bad luck: each adds a
 //! fraction of a slot, and two failures take it back. So now and then much more is tried at once: past a real
-//! ceiling most of what was added fails, and among noise no more than before.
+//! ceiling most of what was added fails, and among noise no more than before. A limit that fell below the one that
+//! every host begins with is tried there again.
 
 use crate::limiter::change::Reason;
 use crate::limiter::overload;
@@ -10,7 +11,7 @@ use crate::time::Time;
 
 use super::measure::DOUBTED;
 use super::settled::STALE;
-use super::{Control, Phase};
+use super::{Control, Phase, START};
 
 /// Seconds between bold tries at first, and at most: each that fails doubles them.
 pub(super) const WAIT: (f32, f32) = (3.0, 64.0);
@@ -22,6 +23,8 @@ const LEAST: f64 = 4.0;
 /// Above this limit tries are of enough requests to tell chance from load.
 const MOST: f64 = 24.0;
 
+/// Answers that a bold try takes to pass: the first may be paid from what a host that limits the rate had saved.
+const PASSED: f64 = 12.0;
 /// As far as this the failures of the try itself may raise what is taken for noise, which is known badly then.
 const NOISE: f64 = 0.08;
 
@@ -31,7 +34,8 @@ impl Control {
         let w = &self.window;
         self.background.share() > DOUBTED
             && w.was_full
-            && (LEAST..=MOST.min(self.most - 1.0)).contains(&self.limit)
+            && (self.limit < START && self.most >= 2.0 * START
+                || (LEAST..=MOST.min(self.most - 1.0)).contains(&self.limit))
             && self.growth.is_held_by_failures()
             && !self.patience.is_paused(now)
             && now.since(self.bold_at).as_secs_f32() >= self.bold_wait
@@ -40,9 +44,11 @@ impl Control {
     /// Tries much more.
     pub(super) fn raise_boldly(&mut self, now: Time) {
         let from = self.limit as f32;
-        let to = (self.limit + ADDED.0 + ADDED.1 * self.limit)
-            .ceil()
-            .min(self.most);
+        let to = if self.limit < START {
+            START.max(2.0 * self.limit)
+        } else {
+            (self.limit + ADDED.0 + ADDED.1 * self.limit).ceil()
+        };
         self.bold_at = now;
         self.learn(now);
         let phase = Phase::Raised {
@@ -51,7 +57,7 @@ impl Control {
             is_paid: false,
             is_bold: true,
         };
-        self.set(to, phase, Reason::Try, now);
+        self.set(to.min(self.most), phase, Reason::Try, now);
         self.was_paid = false;
     }
 
@@ -66,7 +72,7 @@ impl Control {
                 self.bold_wait = (2.0 * self.bold_wait).min(WAIT.1);
                 self.set(from, Phase::Settled, Reason::TooHigh, now);
             }
-            Some(false) if is_ripe => {
+            Some(false) if is_ripe && w.seen() >= PASSED => {
                 self.bold_wait = WAIT.0;
                 self.growth.forget();
                 self.patience.relax();

@@ -35,6 +35,10 @@ const SMALL: f64 = 8.0;
 const CUTS_OF_SMALL: u8 = 2;
 /// Unless so many answers came after the first.
 const FEW: f64 = 24.0;
+/// Below this limit a window is short, and what failed in it was load more often than chance.
+const SHOWN: f32 = 24.0;
+/// Standard deviations of a count of failures (Poisson) that may be chance.
+const DOUBT: f64 = 1.3;
 /// Answers after which a cut is judged by what is likelier.
 const LONGEST: f64 = 200.0;
 /// The same for each slot: a small limit brings few.
@@ -49,6 +53,8 @@ pub(super) struct CutTest {
     pub(super) before: f32,
     /// The share of failures that led to the cut.
     pub(super) share: f32,
+    /// How much of that may be chance: a cut comes when failures are many, so they will be fewer anyway.
+    pub(super) doubt: f32,
     /// How many cuts there were for them.
     pub(super) cuts: u8,
 }
@@ -60,11 +66,16 @@ impl Control {
         let whole = if before >= FEW_SLOTS { 1.0 } else { 0.0 };
         let to = (before * (1.0 - share).clamp(CUT.0, VERIFIED)).min(before - whole);
         self.growth
-            .failed(before, self.window.failed, self.window.started);
+            .cut(before, self.window.failed, self.window.started);
+        let (k, n) = (
+            f64::from(self.window.failed),
+            f64::from(self.window.started.max(1)),
+        );
         let phase = Phase::Cut {
             from: from as f32,
             before: before as f32,
             share: share as f32,
+            doubt: (DOUBT * k.sqrt() / n) as f32,
             cuts: cuts.saturating_add(1),
         };
         self.set(to, phase, Reason::Overload, now);
@@ -76,7 +87,7 @@ impl Control {
         let least = quantum(self.limit).min(self.limit / 4.0);
         let to = (self.limit - least).min(self.limit * (1.0 - share).max(CUT.0));
         self.growth
-            .failed(self.limit, self.window.failed, self.window.started);
+            .cut(self.limit, self.window.failed, self.window.started);
         self.doubt_soon(now);
         self.set(to, Phase::Settled, Reason::Overload, now);
     }
@@ -85,7 +96,13 @@ impl Control {
     pub(super) fn judge_cut(&mut self, cut: CutTest, background: f64, now: Time) {
         let w = self.window;
         // Sequential probability ratio (Wald, 1945): the failures go on at their share, or they fell.
-        let share = f64::from(cut.share).clamp(0.01, 0.9);
+        let least = f64::from(cut.share) - f64::from(cut.doubt);
+        let share = if cut.before < SHOWN {
+            f64::from(cut.share)
+        } else {
+            least
+        };
+        let share = share.clamp(0.01, 0.9);
         let fallen = (share * FALLEN).max(background).min(share * 0.7);
         let good = ((1.0 - share) / (1.0 - fallen)).ln() * f64::from(w.good);
         let goes_on = (share / fallen).ln() * f64::from(w.failed) + good;
@@ -95,6 +112,7 @@ impl Control {
             return;
         }
         let found = f64::from(w.failed) / w.seen().max(1.0);
+        let most = found + f64::from(w.failed).sqrt() / w.seen().max(1.0);
         if goes_on < 0.0 {
             // 1. It was load: the limit is what was answered of the one before.
             let good = f64::from(cut.before) * (1.0 - share).clamp(CUT.0, CUT.1);
@@ -105,8 +123,8 @@ impl Control {
             } else {
                 self.phase = Phase::Settled;
             }
-        } else if found < LESS * share
-            || share.max(found) > MANY && cut.cuts < CUTS
+        } else if most < LESS * share
+            || least.max(found) > MANY && cut.cuts < CUTS
             || self.limit < SMALL && w.seen() < FEW && cut.cuts < CUTS_OF_SMALL
         {
             // 2. Fewer failures, but not few, or so many that the cut may not have gone far enough.

@@ -17,8 +17,10 @@ pub(super) const DOUBTED: f64 = 0.015;
 const BLOCKED: f64 = 60.0;
 /// How often at first, and at last: the wait doubles with each test that the background passes.
 pub(super) const DOUBT_EVERY: (f32, f32) = (4.0, 64.0);
-/// The cut of that test.
-const DOUBT_CUT: f64 = 0.7;
+/// The cut of that test: far enough below a limit that is a little too high.
+const DOUBT_CUT: f64 = 0.8;
+/// The same at limits below that: what keeps them low may be a rate, of which a slot more or less is much.
+const DOUBT_CUT_OF_FEW: (f64, f64) = (0.6, 4.0);
 /// A measurement of the background lasts until so many failures are expected.
 const MEASURED: f64 = 12.0;
 /// Answers after which a measurement is long enough whatever the background.
@@ -36,14 +38,23 @@ impl Control {
             && self.window.seen() >= BLOCKED
     }
 
+    /// The cut of a measurement, as a share of the limit.
+    fn doubt_cut(&self) -> f64 {
+        if self.limit < DOUBT_CUT_OF_FEW.1 {
+            DOUBT_CUT_OF_FEW.0
+        } else {
+            DOUBT_CUT
+        }
+    }
+
     /// How many answers a second a measurement would bring.
     fn answers_a_second(&self) -> f64 {
-        DOUBT_CUT * self.limit / self.latency.smoothed().as_secs_f64().max(1e-6)
+        self.doubt_cut() * self.limit / self.latency.smoothed().as_secs_f64().max(1e-6)
     }
 
     /// How long a measurement lasts at most, at the limit lowered for it.
     fn measured_for(&self) -> Duration {
-        let enough = LEAST_MEASURED * DOUBT_CUT / self.answers_a_second();
+        let enough = LEAST_MEASURED * self.doubt_cut() / self.answers_a_second();
         Duration::from_secs_f64(enough.clamp(DOUBT_LASTS.0, DOUBT_LASTS.1))
     }
 
@@ -67,7 +78,7 @@ impl Control {
         }
         self.learn(now);
         let from = self.limit as f32;
-        let to = self.limit * DOUBT_CUT;
+        let to = self.limit * self.doubt_cut();
         self.set(to, Phase::Measured { from }, Reason::Doubt, now);
         true
     }

@@ -65,6 +65,7 @@ pub(super) enum Phase {
         from: f32,
         before: f32,
         share: f32,
+        doubt: f32,
         cuts: u8,
     },
     /// The limit was lowered for a moment to measure the background where load cannot be.
@@ -102,6 +103,8 @@ pub(super) struct Control {
     own_fault: u8,
     /// Whether the first ceiling is another run's.
     is_remembered: bool,
+    /// Whether the limit was cut since more was last tried.
+    is_fallen: bool,
     /// Whether the last try was paid from the budget.
     was_paid: bool,
 }
@@ -137,6 +140,7 @@ impl Control {
             bold_wait: bold::WAIT.0,
             own_fault: 0,
             is_remembered: ceiling.is_some(),
+            is_fallen: false,
             was_paid: false,
         }
     }
@@ -162,12 +166,14 @@ impl Control {
                 from,
                 before,
                 share,
+                doubt,
                 cuts,
             } => {
                 let cut = CutTest {
                     from,
                     before,
                     share,
+                    doubt,
                     cuts,
                 };
                 self.judge_cut(cut, background, now);

@@ -10,19 +10,18 @@ use super::slow::{self, ELASTIC, LONG, SURE};
 use super::{Control, Phase};
 
 /// A large step is judged when this share of its slots has answered, refusals being quicker than good
-/// answers, ...
+/// answers.
 const QUICKLY: f64 = 0.6;
-/// ... if it leads to no more than this limit. Above, a queue must have time to show in the latency.
-const SMALL: f64 = 20.0;
 impl Control {
     /// Tries a higher limit.
     pub(super) fn raise(&mut self, rise: f64, level: Option<Level>, now: Time) {
         let from = self.limit as f32;
         let to = self
             .growth
-            .target(self.limit, rise, &self.background)
+            .target(self.limit, rise, &self.background, self.own_fault > 0)
             .min(self.most);
         self.raised_at = now;
+        self.is_fallen = false;
         let is_free = self.is_doubtful() && self.limit < FEW_SLOTS;
         let is_search =
             self.growth.is_searching(self.limit) && !self.growth.is_near_wall(self.limit);
@@ -53,8 +52,7 @@ impl Control {
             if overload::is_likely(w.failed, w.started, background) {
                 Some(true)
             } else {
-                let enough = if self.limit < SMALL { QUICKLY } else { 1.0 };
-                (w.seen() >= (enough * self.limit).max(4.0)).then_some(false)
+                (w.seen() >= (QUICKLY * self.limit).max(4.0)).then_some(false)
             }
         } else {
             let least = if self.is_told_by_one() { 1 } else { 2 };

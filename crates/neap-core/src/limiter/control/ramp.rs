@@ -15,7 +15,11 @@ use super::{Control, Phase, slow};
 const RAMP: (f64, f64) = (0.32, 0.95);
 /// How much the limit grows in each clean window after an outage.
 const RAMPED: f64 = 3.0;
-/// No try for so long after an outage that a try caused; doubles with each.
+/// A step to more than this multiple of the limit is a large one.
+const LARGE_STEP: f64 = 1.06;
+/// No try for so long after the first outage that a try caused: from now on they are careful.
+const FIRST_FAULT: Duration = Duration::from_secs(3);
+/// No try for so long after the second; doubles with each.
 const OWN_FAULT: Duration = Duration::from_secs(60);
 
 impl Control {
@@ -29,26 +33,60 @@ impl Control {
         }
     }
 
-    /// The host answers again; it had stopped at `since`.
-    pub(in crate::limiter) fn recovered(&mut self, since: Time, now: Time) {
-        // An outage right after a raise was most likely caused by it: no such try for a while.
+    /// Whether a large try did that: it is no wonder that a small one was under way when a host stopped.
+    pub(in crate::limiter) fn is_broken_by_step(&self, since: Time) -> bool {
+        self.blamed_try(since)
+            .is_some_and(|(tried, from)| tried > LARGE_STEP * from)
+    }
+
+    /// The try that most likely stopped the host at `since`, and the limit before it. A large one may have been taken
+    /// back a moment earlier, for the first failures.
+    fn blamed_try(&self, since: Time) -> Option<(f64, f64)> {
         let blamed = self
             .latency
             .smoothed()
             .mul_f64(3.0)
             .max(Duration::from_secs(1));
-        let mut limit = self.limit;
-        let mut reason = Reason::Recovered;
-        if let Phase::Raised { from, .. } = self.phase {
-            limit = f64::from(from);
-            if since.since(self.raised_at) <= blamed {
-                reason = Reason::Outage;
-                self.growth.found(self.limit);
-                self.own_fault = (self.own_fault + 1).min(6);
-                let pause = OWN_FAULT * (1 << (self.own_fault - 1));
-                self.patience.pause(now + pause);
+        if since.since(self.raised_at) > blamed {
+            return None;
+        }
+        let last = self.changes.last();
+        match self.phase {
+            Phase::Raised { from, .. } => Some((self.limit, f64::from(from))),
+            Phase::Settled if last.reason == Reason::TooHigh => {
+                let tried = f64::from(last.from);
+                (tried > LARGE_STEP * self.limit).then_some((tried, self.limit))
             }
-        } else {
+            Phase::Settled
+            | Phase::Cut { .. }
+            | Phase::Measured { .. }
+            | Phase::CutForLatency { .. }
+            | Phase::Ramped { .. } => None,
+        }
+    }
+
+    /// The host answers again; it had stopped at `since`.
+    pub(in crate::limiter) fn recovered(&mut self, since: Time, now: Time) {
+        let mut limit = match self.phase {
+            Phase::Raised { from, .. } => f64::from(from),
+            Phase::Settled
+            | Phase::Cut { .. }
+            | Phase::Measured { .. }
+            | Phase::CutForLatency { .. }
+            | Phase::Ramped { .. } => self.limit,
+        };
+        let mut reason = Reason::Recovered;
+        if let Some((tried, from)) = self.blamed_try(since) {
+            limit = from;
+            reason = Reason::Outage;
+            self.growth.found(tried);
+            self.own_fault = (self.own_fault + 1).min(6);
+            let pause = match self.own_fault {
+                1 => FIRST_FAULT,
+                more => OWN_FAULT * (1 << (more - 2)),
+            };
+            self.patience.pause(now + pause);
+        } else if !matches!(self.phase, Phase::Raised { .. }) {
             self.budget.forgive();
         }
         let to = match self.phase {

@@ -21,6 +21,8 @@ const LIGHT_MOST: f64 = 16.0;
 /// Below this limit a doubted ceiling is tried again whatever tries have cost: a crawl that is stuck there by
 /// chance loses far more.
 pub(super) const FEW_SLOTS: f64 = 4.0;
+/// Of two cuts in a row of a limit below this, for a share of failures below that, the second is not made.
+const FALLEN: (f64, f64) = (8.0, 0.25);
 /// Failures that a try costs for each slot that it adds, where the first tells and where it does not.
 const COST: (f64, f64) = (1.2, 1.5);
 /// Answers after which a settled window is renewed, at least.
@@ -39,6 +41,14 @@ impl Control {
         let enough = f64::from(w.started) >= 12f64.max(self.limit / 2.0)
             || (w.failed > w.good && w.seen() >= 4.0);
         if enough && overload::is_certain(w.failed, w.started, background) {
+            if self.is_fallen && self.limit < FALLEN.0 && w.share() < FALLEN.1 {
+                // What was found good a moment ago is not too much now: these failures may have no load in them.
+                self.is_fallen = false;
+                self.background.learn(w.failed, w.seen() as u32);
+                self.window = w.next(now);
+                return;
+            }
+            self.is_fallen = true;
             let share = w.excess(background);
             if background > DOUBTED && w.share() < PLAIN * background {
                 self.lower(share, now);
@@ -64,15 +74,15 @@ impl Control {
         if self.growth.review(reviewed, false) {
             self.patience.relax();
         }
-        // 4. A background that might be load, or failures that might be background, are measured.
         let is_long = w.seen() >= RENEWED.max(2.0 * self.limit);
         let is_slight = is_long && overload::is_slight(w.failed, w.seen(), background);
-        if (background > DOUBTED || is_slight || self.is_blocked()) && self.measure(now) {
-            return;
-        }
-        // 4b. A small ceiling among noise is tried boldly now and then.
+        // 4. A small ceiling among noise is tried boldly now and then.
         if self.is_bold_due(now) {
             self.raise_boldly(now);
+            return;
+        }
+        // 4b. A background that might be load, or failures that might be background, are measured.
+        if (background > DOUBTED || is_slight || self.is_blocked()) && self.measure(now) {
             return;
         }
         // 5. So is a rise of latency that keeps the limit where it is.
@@ -117,7 +127,7 @@ impl Control {
     pub(super) fn may_raise(&self, rise: f64, now: Time) -> bool {
         let target = self
             .growth
-            .target(self.limit, rise, &self.background)
+            .target(self.limit, rise, &self.background, self.own_fault > 0)
             .min(self.most);
         let each = if self.is_told_by_one() {
             COST.0

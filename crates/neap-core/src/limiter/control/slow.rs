@@ -31,7 +31,7 @@ pub(super) const ELASTIC: f64 = 0.25;
 /// Standard errors by which the latency must have fallen after a cut to have been caused by load.
 const FELL: f64 = 1.5;
 /// How often a rise of latency is tested that keeps the limit where it is.
-pub(super) const SLOW_DOUBT_EVERY: (f32, f32) = (15.0, 240.0);
+pub(super) const SLOW_DOUBT_EVERY: (f32, f32) = (3.0, 240.0);
 /// The cut that finds out if a rise between those two is one of load.
 const SLOW_DOUBT_CUT: f64 = 0.8;
 
