@@ -14,7 +14,7 @@ use neap_sim::oracle::{self, Best};
 use neap_sim::scenario::{Scenario, parse, read};
 use neap_sim::simulation::{self, History};
 
-const SEEDS: [u64; 3] = [2001, 2002, 2003];
+const SEEDS: [u64; 5] = [4001, 4002, 4003, 4004, 4005];
 const RULES: Rules = Rules::Own;
 
 fn best_per_phase(scenario: &Scenario) -> Vec<Best> {
@@ -73,9 +73,9 @@ fn limits_of_slots_are_found() {
     assert_judged(
         "families.toml",
         &[
-            ("small", 0.94, 13.0),
-            ("large", 0.88, 7.0),
-            ("heavy_tail", 0.92, 12.0),
+            ("small", 0.95, 15.0),
+            ("large", 0.92, 6.0),
+            ("heavy_tail", 0.94, 9.0),
         ],
     );
 }
@@ -85,12 +85,12 @@ fn failures_that_have_nothing_to_do_with_load_do_not_stop_the_crawl() {
     assert_judged(
         "families.toml",
         &[
-            ("noise_2pct", 0.87, 12.0),
-            ("noise_6pct", 0.92, 30.0),
-            ("poison_5pct", 0.92, 33.0),
+            ("noise_2pct", 0.88, 9.0),
+            ("noise_6pct", 0.92, 13.0),
+            ("poison_5pct", 0.87, 11.0),
         ],
     );
-    assert_judged("shapes.toml", &[("bursts_of_errors", 0.78, 13.0)]);
+    assert_judged("shapes.toml", &[("bursts_of_errors", 0.83, 15.0)]);
 }
 
 #[test]
@@ -98,17 +98,17 @@ fn queues_are_filled_and_not_flooded() {
     assert_judged(
         "families.toml",
         &[
-            ("queue_only", 0.88, 0.5),
-            ("thrashing_504", 0.92, 1.0),
-            ("slow_504", 0.92, 2.0),
-            ("two_milliseconds", 0.95, 1.0),
+            ("queue_only", 0.91, 0.5),
+            ("thrashing_504", 0.93, 0.5),
+            ("slow_504", 0.92, 1.5),
+            ("two_milliseconds", 0.97, 0.5),
         ],
     );
 }
 
 #[test]
 fn a_host_that_collapses_is_not_driven_into_it_again_and_again() {
-    assert_judged("families.toml", &[("collapsing", 0.94, 2.0)]);
+    assert_judged("families.toml", &[("collapsing", 0.95, 2.0)]);
 }
 
 #[test]
@@ -142,21 +142,21 @@ fn rates_are_found_whichever_way_the_host_says_no() {
     assert_judged(
         "families.toml",
         &[
-            ("rate_429_retry_after", 0.94, 5.0),
-            ("rate_429_plain", 0.94, 7.0),
-            ("rate_503_plain", 0.91, 45.0),
+            ("rate_429_retry_after", 0.96, 5.0),
+            ("rate_429_plain", 0.78, 8.0),
+            ("rate_503_plain", 0.94, 35.0),
         ],
     );
 }
 
 #[test]
 fn instant_refusals_do_not_spin() {
-    assert_judged("families.toml", &[("instant_refusals", 0.94, 7.0)]);
+    assert_judged("families.toml", &[("instant_refusals", 0.97, 4.0)]);
 }
 
 #[test]
 fn a_bad_proxy_is_not_held_against_the_host() {
-    assert_judged("families.toml", &[("one_bad_proxy_of_5", 0.92, 12.0)]);
+    assert_judged("families.toml", &[("one_bad_proxy_of_5", 0.95, 11.0)]);
 }
 
 #[test]
@@ -164,14 +164,14 @@ fn a_host_that_changes_is_followed() {
     assert_judged(
         "families.toml",
         &[
-            ("weaker_then_stronger", 0.84, 11.0),
-            ("flapping", 0.92, 13.0),
-            ("dead_90s", 0.88, 11.0),
+            ("weaker_then_stronger", 0.91, 9.0),
+            ("flapping", 0.94, 11.0),
+            ("dead_90s", 0.91, 9.0),
         ],
     );
     assert_judged(
         "shapes.toml",
-        &[("slower_origin", 0.94, 8.0), ("silent_20s", 0.91, 14.0)],
+        &[("slower_origin", 0.96, 5.0), ("silent_20s", 0.92, 12.0)],
     );
 }
 
@@ -238,7 +238,7 @@ fn a_remembered_host_is_not_driven_into_collapse() {
     let best = best_per_phase(&scenario);
     let score = judge(&scenario, &best, Choice::Neap, &SEEDS, true);
     assert!(
-        score.ratio >= 0.87 && score.wasted_per_1000 <= 11.0,
+        score.ratio >= 0.98 && score.wasted_per_1000 <= 1.0,
         "{score:#?}"
     );
 }
