@@ -27,6 +27,9 @@ const CANARIES: [(&str, &str); 7] = [
 /// What the file of a secret holds.
 const FILE_CANARY: &str = "SECRET-1a-file";
 
+/// What the file of cookies holds.
+const COOKIE_CANARY: &str = "SECRET-1c-cookie";
+
 /// The password of a proxy that the list of a pool has.
 const LIST_CANARY: &str = "SECRET-2a-list";
 
@@ -40,6 +43,7 @@ fn canaries() -> Vec<String> {
         .collect();
     all.push(FILE_CANARY.to_owned());
     all.push(LIST_CANARY.to_owned());
+    all.push(COOKIE_CANARY.to_owned());
     all.push(base64(&format!("first-user:{LIST_CANARY}")));
     all.push(base64(&format!("{user}:{password}")));
     all.push(base64("SECRET-1b-proxy:SECRET-0f-proxy"));
@@ -233,7 +237,8 @@ fn no_leak_in(place: &Place, said: &[String], source: &[&str]) {
 }
 
 /// Runs the world's job with these secrets. `sent` is what the home host must have been sent.
-fn nothing_leaks(identity: &str, sent: &[(&str, &str)]) {
+/// `also` are the others that may see it.
+fn nothing_leaks(identity: &str, sent: &[(&str, &str)], also: &[&str]) {
     let world = World::start();
     let proxy = || ForwardProxy::builder().every_name(LOOPBACK);
     // The first gives up soon, so that what was sent through it goes through the other one, too.
@@ -245,6 +250,8 @@ fn nothing_leaks(identity: &str, sent: &[(&str, &str)]) {
     let job = job.replace("{second}", &port);
     place.write("job.toml", &job.replace("{shop}", &world.shop()));
     place.write("first.txt", &first.url());
+    let cookies = format!("shop.example\tFALSE\t/\tFALSE\t0\tsid\t{COOKIE_CANARY}\n");
+    place.write("cookies.txt", &cookies);
     place.write("token.txt", &format!("{FILE_CANARY}\n"));
     let authority = place.path("authority.pem");
     world.authority.write_pem(&authority).unwrap();
@@ -258,6 +265,10 @@ fn nothing_leaks(identity: &str, sent: &[(&str, &str)]) {
     for (name, site) in &world.others {
         let log = site.log();
         assert!(!log.is_empty(), "nothing led to {name}");
+        if also.contains(name) {
+            assert_ne!(leaks_of(name, &log), [""; 0]);
+            continue;
+        }
         assert_eq!(leaks_of(name, &log), [""; 0]);
     }
     let logins = |passed: &[Passed]| -> BTreeSet<String> {
@@ -272,7 +283,11 @@ fn nothing_leaks(identity: &str, sent: &[(&str, &str)]) {
         logins(&by_first).is_disjoint(&logins(&by_second)),
         "a login went to another proxy"
     );
-    let home = format!("{}/", world.shop());
+    // What may see it at other ports is told by their own logs.
+    let home = match also {
+        [] => format!("{}/", world.shop()),
+        _ => "http://shop.example:".to_owned(),
+    };
     for passed in by_first.iter().chain(&by_second) {
         let mut headers = passed.headers.clone();
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("proxy-authorization"));
@@ -290,7 +305,7 @@ fn nothing_leaks(identity: &str, sent: &[(&str, &str)]) {
             .iter()
             .all(|asked| asked.header("proxy-authorization").is_none())
     );
-    no_leak_in(&place, &said, &["token.txt", "first.txt"]);
+    no_leak_in(&place, &said, &["token.txt", "first.txt", "cookies.txt"]);
 }
 
 #[test]
@@ -303,6 +318,17 @@ fn headers_from_the_environment_and_from_files_reach_their_host_alone() {
             ("cookie", "sid=SECRET-0b-cookie"),
             ("x-token", FILE_CANARY),
         ],
+        &[],
+    );
+}
+
+#[test]
+fn cookies_of_a_file_and_those_that_are_set_reach_their_host_alone() {
+    nothing_leaks(
+        "[identity]\ncookie_file = 'cookies.txt'",
+        &[("cookie", "sid=SECRET-1c-cookie")],
+        // Cookies do not tell schemes and ports of a name apart (RFC 6265, section 8.5).
+        &["scheme", "port"],
     );
 }
 
@@ -312,12 +338,57 @@ fn a_user_and_a_password_reach_their_host_alone() {
     let sent = format!("Basic {}", data_encoding::BASE64.encode(login.as_bytes()));
     let identity =
         "[[identity.auth]]\norigin = '{shop}'\nuser = '${env:USER}'\npassword = '${env:PASSWORD}'";
-    nothing_leaks(identity, &[("authorization", &sent)]);
+    nothing_leaks(identity, &[("authorization", &sent)], &[]);
 }
 
 #[test]
 fn a_token_reaches_its_host_alone_and_goes_before_a_header() {
     let identity = "[identity]\nheaders = { authorization = 'x ${env:HEADER}' }\n\
          [[identity.auth]]\norigin = '{shop}'\nbearer = '${env:TOKEN}'";
-    nothing_leaks(identity, &[("authorization", "Bearer SECRET-0e-token")]);
+    nothing_leaks(
+        identity,
+        &[("authorization", "Bearer SECRET-0e-token")],
+        &[],
+    );
+}
+
+#[test]
+fn a_wall_that_wants_its_cookie_back_is_passed_and_others_see_none() {
+    // As many sites do: without the cookie every page sets it and leads to itself.
+    let site = Site::builder()
+        .fallback(|asked| match asked.header("cookie") {
+            Some(cookie) if cookie.contains("pass=1") => Reply::html("In", [""; 0]),
+            Some(_) | None => Reply::redirect(302, asked.target.clone())
+                .header("Set-Cookie", "pass=1; Path=/; Max-Age=600"),
+        })
+        .start();
+    let other = Site::bind("127.0.0.2").fallback(|_| Reply::ok("")).start();
+    for (cookies, pages) in [("true", 4), ("false", 0)] {
+        let place = Place::new();
+        let urls: Vec<String> = (0..4)
+            .map(|n| format!("'{}'", site.url(&format!("/{n}"))))
+            .collect();
+        place.write(
+            "job.toml",
+            &format!(
+                "neap = 1\n[input]\nurls = [{}, '{}']\n[request]\nredirects = 3\n\
+                 [robots]\nmode = 'off'\n[identity]\ncookies = {cookies}\n",
+                urls.join(", "),
+                other.url("/")
+            ),
+        );
+        place.neap(&["run", "job.toml"]).expect(0);
+        let passed =
+            place.number("SELECT count(*) FROM results WHERE status = 200 AND url LIKE '%/_'");
+        assert_eq!(passed, pages, "cookies = {cookies}");
+        let at = site.url("/0");
+        let said = place.neap(&["fetch", &at, "--job", "job.toml"]);
+        assert_eq!(said.code == Some(0), pages > 0, "{}", said.err);
+    }
+    assert!(
+        other
+            .log()
+            .iter()
+            .all(|asked| asked.header("cookie").is_none())
+    );
 }

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod canonical;
 pub mod charge;
 pub mod classify;
+pub mod cookies;
 pub mod egress;
 pub mod exchange;
 pub mod host;

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::Request;
-use neap_fetch::{BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget, Sockets};
+use neap_fetch::{Ask, BodyLimit, Egress, FetchSettings, Fetcher, MemoryBudget, Sockets};
 use neap_testkit::{Authority, ForwardProxy, Refusing, Reply, Site};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -102,8 +102,9 @@ fn egresses(count: usize, at: &str) -> Vec<Egress> {
 
 /// Asks once by each, and counts the answers.
 async fn ask(fetcher: &Fetcher, egresses: &[Egress], url: &CanonicalUrl) -> usize {
+    let ask = &Ask::get(url, BodyLimit::MaxBody);
     futures_util::stream::iter(egresses)
-        .map(|egress| fetcher.fetch_by(egress, url, BodyLimit::MaxBody))
+        .map(|egress| fetcher.fetch_by(egress, ask))
         .buffer_unordered(AT_ONCE)
         .filter(|fetched| std::future::ready(fetched.exchange.result.is_ok()))
         .count()

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::TRANSFER_ENCODING;
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
@@ -34,6 +34,28 @@ pub const MAX_HEADER_BYTES: usize = 300 << 10;
 /// Most fields of an HTTP/1.1 answer's header. hyper's default of 100 refuses real pages (hyper#3283);
 /// each costs 64 bytes that are cleared for every answer.
 pub const MAX_HEADER_FIELDS: usize = 256;
+
+/// What is asked for in one exchange.
+#[derive(Debug, Clone)]
+pub struct Ask<'a> {
+    /// Where.
+    pub url: &'a CanonicalUrl,
+    /// What becomes of a body that is too large.
+    pub limit: BodyLimit,
+    /// The value of a `Cookie` header for this URL, behind what the job file sends in one. Never recorded.
+    pub cookie: Option<HeaderValue>,
+}
+
+impl<'a> Ask<'a> {
+    /// Asks for a URL with nothing beside it.
+    pub fn get(url: &'a CanonicalUrl, limit: BodyLimit) -> Ask<'a> {
+        Ask {
+            url,
+            limit,
+            cookie: None,
+        }
+    }
+}
 
 /// Asks for URLs. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -81,26 +103,27 @@ impl Fetcher {
         })))
     }
 
-    /// Asks for one URL with GET and reads the answer, whatever its status. Redirects are answers.
+    /// Asks for one URL and reads the answer, whatever its status. Redirects are answers.
     ///
     /// A host that is not of the public internet is not connected to, unless [`FetchSettings::addresses`] has it;
     /// the names of hosts that a proxy resolves are not known to it.
     ///
     /// Every failure is part of the exchange. Waiting for memory (see [`MemoryBudget`]) or for a socket
     /// (see [`Sockets`]) counts in no time-out and no timing. Dropping the future ends the exchange.
-    pub async fn fetch(&self, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
-        self.fetch_by(&Egress::DIRECT, url, limit).await
+    pub async fn fetch(&self, ask: &Ask<'_>) -> Fetched {
+        self.fetch_by(&Egress::DIRECT, ask).await
     }
 
     /// As [`Fetcher::fetch`], but by a way out of one's choice. Connections are kept and used again for
     /// the same egress only.
-    pub async fn fetch_by(&self, egress: &Egress, url: &CanonicalUrl, limit: BodyLimit) -> Fetched {
+    pub async fn fetch_by(&self, egress: &Egress, ask: &Ask<'_>) -> Fetched {
+        let url = ask.url;
         let host = url.host();
         let phases = Phases::start(self.0.addresses.is_open(url.url()));
         let (result, was_resent) = match self.0.addresses.admits(url.url()) {
             Ok(()) => {
                 let key = self.0.engine.key(egress, &host);
-                let asking = self.0.ask(&key, url, limit, &phases);
+                let asking = self.0.ask(&key, ask, &phases);
                 phases.note(asking).await
             }
             Err(private) => {
@@ -108,7 +131,7 @@ impl Fetcher {
                 (Err(failure::new(kind, None, &private.to_string())), false)
             }
         };
-        let sent = self.0.headers.to_record(&host, url.url());
+        let sent = self.0.headers.to_record(&host, ask);
         let timings = phases.timings();
         let failure = result.as_ref().err();
         let address = result.as_ref().ok().and_then(|(answer, _)| answer.address);
@@ -145,13 +168,12 @@ impl Inner {
     async fn ask(
         &self,
         key: &Arc<Key>,
-        url: &CanonicalUrl,
-        limit: BodyLimit,
+        ask: &Ask<'_>,
         phases: &Phases,
     ) -> (Result<(Answer, Share), Failure>, bool) {
         // 1. Send the request and wait for the answer's header.
         let opening = self.engine.opening(key, phases).await;
-        let mut response = self.header(opening, key, url, phases).await;
+        let mut response = self.header(opening, key, ask, phases).await;
 
         // 2. A kept connection that the server has closed says nothing: ask again on a new one.
         let mut was_resent = false;
@@ -163,7 +185,7 @@ impl Inner {
             was_resent = true;
             phases.connect_again();
             let opening = self.engine.new_opening(phases).await;
-            response = self.header(opening, key, url, phases).await;
+            response = self.header(opening, key, ask, phases).await;
         }
         let response = response.map_err(|no_header| match no_header {
             NoHeader::Client(error) => {
@@ -175,7 +197,7 @@ impl Inner {
 
         // 3. Read the body.
         let result = match response {
-            Ok(response) => self.answer(response, limit, phases).await,
+            Ok(response) => self.answer(response, ask.limit, phases).await,
             Err(failure) => Err(failure),
         };
         (result, was_resent)
@@ -186,12 +208,14 @@ impl Inner {
         &self,
         opening: Opening,
         key: &Arc<Key>,
-        url: &CanonicalUrl,
+        ask: &Ask<'_>,
         phases: &Phases,
     ) -> Result<Incoming, NoHeader> {
         let limits = &self.request;
-        let headers = self.headers.to_send(&key.host, url.url());
-        let sending = self.engine.send(opening, key, url.url(), headers, phases);
+        let headers = self.headers.to_send(&key.host, ask);
+        let sending = self
+            .engine
+            .send(opening, key, ask.url.url(), headers, phases);
         let mut sending = pin!(sending);
         loop {
             let silent_at = phases.header_deadline(limits.connect_timeout, limits.read_timeout);

@@ -12,6 +12,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use neap_core::host::Host;
 use url::Url;
 
+use crate::fetcher::Ask;
 use crate::settings::{FetchError, FetchSettings, JobHeader};
 
 /// What stands in a record instead of a secret value.
@@ -100,21 +101,29 @@ impl Headers {
         })
     }
 
-    /// What to send with a request for `url` of `host`.
-    pub(crate) fn to_send(&self, host: &Host, url: &Url) -> HeaderMap {
-        let mut sent = named(&self.of(host).sent, url);
+    /// What to send to `host` when it is asked.
+    pub(crate) fn to_send(&self, host: &Host, ask: &Ask<'_>) -> HeaderMap {
+        let mut sent = named(&self.of(host).sent, ask.url.url());
         if let Some(login) = self.logins.get(host) {
             sent.insert(header::AUTHORIZATION, login.clone());
+        }
+        if let Some(cookie) = &ask.cookie {
+            let all = both(sent.get(header::COOKIE), cookie);
+            sent.insert(header::COOKIE, all);
         }
         sent
     }
 
-    /// What to record of a request for `url`: all that is sent, without secrets.
-    pub(crate) fn to_record(&self, host: &Host, url: &Url) -> HeaderMap {
-        let mut recorded = named(&self.of(host).recorded, url);
+    /// What to record of it: all that is sent, without secrets.
+    pub(crate) fn to_record(&self, host: &Host, ask: &Ask<'_>) -> HeaderMap {
+        let mut recorded = named(&self.of(host).recorded, ask.url.url());
         if self.logins.contains_key(host) {
             let redacted = HeaderValue::from_static(REDACTED);
             recorded.insert(header::AUTHORIZATION, redacted);
+        }
+        if ask.cookie.is_some() {
+            let redacted = HeaderValue::from_static(REDACTED);
+            recorded.insert(header::COOKIE, redacted);
         }
         recorded
     }
@@ -136,12 +145,32 @@ fn named(headers: &HeaderMap, url: &Url) -> HeaderMap {
     headers
 }
 
+/// Two values of `Cookie` in one: a request has one such header (RFC 6265, section 5.4).
+fn both(of_job: Option<&HeaderValue>, cookie: &HeaderValue) -> HeaderValue {
+    let joined = of_job.map(|of_job| [of_job.as_bytes(), b"; ", cookie.as_bytes()].concat());
+    let mut value = joined
+        .and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
+        .unwrap_or_else(|| cookie.clone());
+    value.set_sensitive(true);
+    value
+}
+
 #[cfg(test)]
 mod tests {
+    use neap_core::CanonicalUrl;
     use neap_core::address::AddressRule;
     use neap_core::job::Request;
 
     use super::*;
+    use crate::BodyLimit;
+
+    fn url(text: &str) -> CanonicalUrl {
+        CanonicalUrl::parse(text).unwrap()
+    }
+
+    fn ask(url: &CanonicalUrl) -> Ask<'_> {
+        Ask::get(url, BodyLimit::MaxBody)
+    }
 
     fn settings(headers: &[(&'static str, &'static str, bool)]) -> FetchSettings {
         FetchSettings {
@@ -177,9 +206,8 @@ mod tests {
             ("https://shop.example:8443/a", false),
             ("https://www.shop.example/a", false),
         ] {
-            let url = Url::parse(url).unwrap();
-            let host = Host::of(&url).unwrap();
-            let sent = headers.to_send(&host, &url);
+            let url = self::url(url);
+            let sent = headers.to_send(&url.host(), &ask(&url));
             assert_eq!(sent.contains_key("x-api-key"), is_home, "{url}");
             assert_eq!(sent["accept"] == "text/csv", is_home, "{url}");
             assert_eq!(sent["user-agent"], "tester/1", "{url}");
@@ -194,10 +222,9 @@ mod tests {
             ("x-plain", "p", false),
         ]))
         .unwrap();
-        let url = Url::parse("https://shop.example/a").unwrap();
-        let host = Host::of(&url).unwrap();
-        assert_eq!(headers.to_send(&host, &url)["x-api-key"], "k1");
-        let recorded = headers.to_record(&host, &url);
+        let url = url("https://shop.example/a");
+        assert_eq!(headers.to_send(&url.host(), &ask(&url))["x-api-key"], "k1");
+        let recorded = headers.to_record(&url.host(), &ask(&url));
         assert_eq!(recorded["x-api-key"], REDACTED);
         assert_eq!(recorded["x-plain"], "p");
         assert_eq!(recorded["host"], "shop.example");
@@ -232,17 +259,36 @@ mod tests {
             ("http://api.example:8443", None),
             ("https://shop.example", Some("Bearer k1")),
         ] {
-            let url = Url::parse(at).unwrap();
-            let found = headers.to_send(&host(at), &url);
+            let url = url(at);
+            let found = headers.to_send(&host(at), &ask(&url));
             let found = found
                 .get("authorization")
                 .map(|value| value.to_str().unwrap());
             assert_eq!(found, sent, "{at}");
-            let recorded = headers.to_record(&host(at), &url);
+            let recorded = headers.to_record(&host(at), &ask(&url));
             let recorded = recorded
                 .get("authorization")
                 .map(|value| value.to_str().unwrap());
             assert_eq!(recorded, sent.map(|_| REDACTED), "{at}");
+        }
+    }
+
+    #[test]
+    fn cookies_stand_behind_those_of_the_job_and_are_not_recorded() {
+        let headers = Headers::new(&settings(&[("cookie", "k=1", true)])).unwrap();
+        for (at, sent) in [
+            ("https://shop.example/", "k=1; sid=2"),
+            ("https://other.example/", "sid=2"),
+        ] {
+            let url = url(at);
+            let ask = Ask {
+                cookie: Some(HeaderValue::from_static("sid=2")),
+                ..ask(&url)
+            };
+            let found = headers.to_send(&url.host(), &ask);
+            assert_eq!(found["cookie"], sent);
+            assert!(found["cookie"].is_sensitive());
+            assert_eq!(headers.to_record(&url.host(), &ask)["cookie"], REDACTED);
         }
     }
 }

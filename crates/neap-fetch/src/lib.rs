@@ -1,6 +1,6 @@
 //! Asks: one HTTP exchange within its limits; the only sockets.
 //!
-//! [`Fetcher::fetch`] sends one GET, directly or by an [`Egress`], and gives back an [`Exchange`](neap_core::exchange::Exchange),
+//! [`Fetcher::fetch`] sends one request, directly or by an [`Egress`], and gives back an [`Exchange`](neap_core::exchange::Exchange),
 //! whatever happened: a failure is data, to be classified and learned from. Nothing here retries,
 //! follows or decides, with one exception: a kept connection that the server closed just as it was
 //! used again says nothing about the host, so the request goes out once more on a fresh one.
@@ -43,7 +43,7 @@ mod tls;
 pub use body::BodyLimit;
 pub use decode::{DecodeError, decode};
 pub use egress::{Egress, ProxyError, TemplateError};
-pub use fetcher::{Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
+pub use fetcher::{Ask, Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};
 pub use settings::{FetchError, FetchSettings, JobHeader};

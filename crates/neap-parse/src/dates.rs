@@ -44,6 +44,11 @@ pub fn modified(text: &str) -> Option<UnixMs> {
     })
 }
 
+/// Reads a date as browsers read that of a cookie, in whatever form; `None` if it lacks a part or does not exist.
+pub fn any_form(text: &str) -> Option<UnixMs> {
+    date(text)
+}
+
 /// Reads a date in whatever form; `None` if it lacks a part or does not exist.
 fn date(text: &str) -> Option<UnixMs> {
     let mut found = Parts::default();

@@ -10,10 +10,12 @@
 //! - [`directives`]: what does a page ask of crawlers?
 //! - [`robots`]: may a crawler ask for a URL, and at what pace?
 //! - [`sitemap`]: which pages does a site list itself?
+//! - [`cookies`]: what does a `Set-Cookie` say, and what does a file of cookies?
 //! - [`dates`]: how long does a server ask to wait, and when did a page change?
 
 mod charset;
 pub mod content_type;
+pub mod cookies;
 pub mod dates;
 pub mod directives;
 pub mod links;

@@ -44,7 +44,7 @@ pub(crate) async fn flow(
     let exit = proxy.map(|proxy| job.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = reading::limit(request);
-    let fetched = job.fetcher.fetch_by(egress, &request.url, limit).await;
+    let fetched = job.ask(egress, &request.url, limit, &desk.clock).await;
     let exchange = &fetched.exchange;
 
     // 2. Say what it means, and who is to blame as far as it tells.

@@ -8,13 +8,17 @@ use neap_core::address::AddressRule;
 use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job, RobotsMode};
 use neap_core::scope::Scope;
-use neap_core::{Host, JobId, UnixMs};
-use neap_fetch::{Egress, FetchError, FetchSettings, Fetcher, MemoryBudget, Sockets};
+use neap_core::{CanonicalUrl, Host, JobId, UnixMs};
+use neap_fetch::{
+    Ask, BodyLimit, Egress, FetchError, FetchSettings, Fetched, Fetcher, MemoryBudget, Sockets,
+};
 
+use crate::clock::Clock;
 use crate::exits::Exits;
 use crate::proxies::ProxyLists;
 use crate::pump::RunError;
 use crate::secrets::Secrets;
+use crate::session::Session;
 
 /// A job that takes part in a run, as the store has it.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub fn check_secrets(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<usize>, RunError> {
     Secrets::of(job, &lookup)?;
+    // Nothing is sent yet, so the hour does not matter.
+    session(job, UnixMs(0))?;
     let lists = proxies(job, lookup)?;
     Ok(lists.pools().map(<[Egress]>::len).collect())
 }
@@ -54,6 +60,17 @@ pub fn check_secrets(
 /// As [`check_secrets`].
 pub fn proxies(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Result<ProxyLists, RunError> {
     ProxyLists::load(job, lookup).map_err(|source| RunError::Proxies {
+        job: job.name.clone(),
+        source,
+    })
+}
+
+/// The cookies that a job begins with.
+///
+/// # Errors
+/// Its file of cookies cannot be used.
+pub fn session(job: &Job, now: UnixMs) -> Result<Session, RunError> {
+    Session::begin(&job.identity, now).map_err(|source| RunError::Cookies {
         job: job.name.clone(),
         source,
     })
@@ -121,6 +138,7 @@ pub(crate) struct JobContext {
     pub(crate) job: Job,
     pub(crate) scope: Scope,
     pub(crate) fetcher: Fetcher,
+    pub(crate) session: Session,
     /// The ways out of its pools; empty if it goes directly.
     pub(crate) exits: Arc<Exits>,
     /// The hosts that its own headers are sent to; empty if it has none.
@@ -138,6 +156,7 @@ impl JobContext {
         run: RunJob,
         shared: &Shared,
         exits: Arc<Exits>,
+        now: UnixMs,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<JobContext, RunError> {
         let RunJob {
@@ -149,6 +168,7 @@ impl JobContext {
         } = run;
         let secrets = Secrets::of(&job, lookup)?;
         let addresses = AddressRule::new(job.request.private_addresses, &input_hosts);
+        let session = session(&job, now)?;
         let header_hosts = if secrets.headers.is_empty() {
             BTreeSet::new()
         } else {
@@ -162,11 +182,29 @@ impl JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots).with_addresses(addresses),
             fetcher: shared.fetcher(&settings)?,
+            session,
             exits,
             header_hosts,
             product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
             job,
         })
+    }
+
+    /// Asks for a page with the cookies that are for it, and takes those that it sets.
+    pub(crate) async fn ask(
+        &self,
+        egress: &Egress,
+        url: &CanonicalUrl,
+        limit: BodyLimit,
+        clock: &Clock,
+    ) -> Fetched {
+        let ask = Ask {
+            cookie: self.session.cookie(url, clock.unix()),
+            ..Ask::get(url, limit)
+        };
+        let fetched = self.fetcher.fetch_by(egress, &ask).await;
+        self.session.learn(url, &fetched.exchange, clock.unix());
+        fetched
     }
 
     /// Whether it goes on as it is with these roots of its scope and these hosts of its input.

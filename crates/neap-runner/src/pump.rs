@@ -32,6 +32,7 @@ use crate::progress::{Progress, Tally};
 use crate::proxies::ProxyListError;
 use crate::report::{Ended, RunReport};
 use crate::robots::{Asked, Rules};
+use crate::session::CookieFileError;
 use crate::stop::{Stop, Stopper};
 use proxies::JobProxies;
 use still::Still;
@@ -92,6 +93,14 @@ pub enum RunError {
         job: String,
         /// What is wrong with them.
         source: ProxyListError,
+    },
+    /// The cookies of a job cannot be used.
+    #[error("job {job}: {source}")]
+    Cookies {
+        /// The job.
+        job: String,
+        /// What is wrong with them.
+        source: CookieFileError,
     },
     /// The HTTP client could not be built.
     #[error(transparent)]
@@ -183,7 +192,7 @@ impl Pump {
         for run in jobs {
             scheduler.add_job(run.id, JobSettings::of(&run.job, run.pages));
             let lists = jobs::proxies(&run.job, &lookup)?;
-            let context = JobContext::new(run, &shared, Arc::default(), &lookup)?;
+            let context = JobContext::new(run, &shared, Arc::default(), clock.unix(), &lookup)?;
             let of_job = JobProxies::new(lists);
             of_job.equip(&mut scheduler, &context, clock.now());
             if scheduler.pools(context.id).is_some() {

@@ -13,7 +13,7 @@ use neap_core::classify::{Cause, Judgement, Outcome, classify};
 use neap_core::egress::ProxyId;
 use neap_core::exchange::{Exchange, FailureKind};
 use neap_core::{CanonicalUrl, Host, HostId, JobId, UnixMs};
-use neap_fetch::{BodyLimit, Egress, Fetched};
+use neap_fetch::{Ask, BodyLimit, Egress, Fetched};
 use neap_parse::Robots;
 use neap_store::RobotsAnswer;
 use tracing::warn;
@@ -157,7 +157,7 @@ async fn fetch(
     let exit = proxy.map(|proxy| job.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = BodyLimit::CutAt(MOST_BYTES);
-    let fetched = job.fetcher.fetch_by(egress, url, limit).await;
+    let fetched = job.fetcher.fetch_by(egress, &Ask::get(url, limit)).await;
     let retry_after = job.asked_to_wait(&fetched.exchange, desk.clock.unix());
     let judgement = classify(&fetched.exchange, retry_after, false);
     let attribution = job.exits.attribute(proxy, url, &fetched.exchange);

@@ -87,6 +87,7 @@ impl From<RunError> for Failure {
             RunError::NoSecret { .. }
             | RunError::BadHeader { .. }
             | RunError::Proxies { .. }
+            | RunError::Cookies { .. }
             | RunError::Fetch(_) => Failure::new(exit::USAGE, for_terminal(&words(&error)), None),
         }
     }

@@ -23,6 +23,11 @@ pub struct Identity {
     pub safe_headers: BTreeSet<String>,
     /// Logins, each of a host of its own; no two of one host. Default: none.
     pub auth: Vec<Auth>,
+    /// Whether cookies that hosts set are sent back to them, as long as a run lasts. Default: no, unless
+    /// there is a `cookie_file`.
+    pub cookies: bool,
+    /// A file of cookies that each run begins with, in Netscape's format; absolute. Default: none.
+    pub cookie_file: Option<String>,
 }
 
 /// The `User-Agent` of a job that names none.
@@ -35,6 +40,8 @@ impl Default for Identity {
             headers: BTreeMap::new(),
             safe_headers: BTreeSet::new(),
             auth: Vec::new(),
+            cookies: false,
+            cookie_file: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a good answer comes to.
 
-use neap_fetch::{BodyLimit, DEFAULT_MEMORY_BYTES};
+use neap_fetch::{Ask, BodyLimit, DEFAULT_MEMORY_BYTES};
 use neap_testkit::{Reply, Site};
 
 use crate::support::*;
@@ -111,14 +111,14 @@ async fn a_robots_file_is_cut_and_not_refused() {
         .start();
     for path in ["/plain", "/chunked", "/coded"] {
         let fetched = fetcher()
-            .fetch(&url(&site.url(path)), BodyLimit::CutAt(4321))
+            .fetch(&Ask::get(&url(&site.url(path)), BodyLimit::CutAt(4321)))
             .await;
         let answer = fetched.exchange.result.unwrap();
         assert_eq!(answer.body, &lines.as_bytes()[..4321], "{path}");
         assert!(answer.payload.len() <= 4321, "{path}");
     }
     let fetched = fetcher()
-        .fetch(&url(&site.url("/short")), BodyLimit::CutAt(4321))
+        .fetch(&Ask::get(&url(&site.url("/short")), BodyLimit::CutAt(4321)))
         .await;
     assert_eq!(fetched.exchange.result.unwrap().body, "User-agent: *\n");
 }

@@ -7,7 +7,7 @@ use neap_core::address::AddressRule;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Failure, FailureKind};
 use neap_core::job::Request;
-use neap_fetch::{BodyLimit, FetchSettings, Fetched, Fetcher, MemoryBudget, Sockets};
+use neap_fetch::{Ask, BodyLimit, FetchSettings, Fetched, Fetcher, MemoryBudget, Sockets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -59,7 +59,7 @@ pub(crate) fn url(text: &str) -> CanonicalUrl {
 }
 
 pub(crate) async fn fetch(fetcher: &Fetcher, at: &str) -> Fetched {
-    fetcher.fetch(&url(at), BodyLimit::MaxBody).await
+    fetcher.fetch(&Ask::get(&url(at), BodyLimit::MaxBody)).await
 }
 
 /// Fetches what must be an answer.

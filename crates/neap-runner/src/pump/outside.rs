@@ -95,10 +95,17 @@ impl Pump {
         };
         let exits = known.map_or_else(Arc::default, |context| Arc::clone(&context.exits));
         let lookup = &*self.lookup.0;
-        let made = JobContext::new(job, &self.shared, exits, lookup).and_then(|context| {
-            let lists = (!is_known).then(|| jobs::proxies(&context.job, lookup));
-            Ok((Arc::new(context), lists.transpose()?))
-        });
+        let session = known.map(|context| context.session.clone());
+        let now = self.shop.desk.clock.unix();
+        let made =
+            JobContext::new(job, &self.shared, exits, now, lookup).and_then(|mut context| {
+                // Its sessions go on.
+                if let Some(session) = session {
+                    context.session = session;
+                }
+                let lists = (!is_known).then(|| jobs::proxies(&context.job, lookup));
+                Ok((Arc::new(context), lists.transpose()?))
+            });
         let (context, lists) = match made {
             Ok(both) => both,
             Err(error) => {

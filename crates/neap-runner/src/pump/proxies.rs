@@ -171,7 +171,7 @@ impl Pump {
         self.workers.spawn(async move {
             let exit = job.exits.of(proxy);
             let limit = BodyLimit::CutAt(PROBE_BYTES);
-            let asking = job.fetcher.fetch_by(&exit.egress, &probe.url, limit);
+            let asking = job.ask(&exit.egress, &probe.url, limit, &desk.clock);
             if let Ok(fetched) = AssertUnwindSafe(asking).catch_unwind().await {
                 let exchange = &fetched.exchange;
                 let retry_after = job.asked_to_wait(exchange, desk.clock.unix());

@@ -69,6 +69,8 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "identity.headers"
             | "identity.safe_headers"
             | "identity.auth"
+            | "identity.cookies"
+            | "identity.cookie_file"
     )
 }
 
@@ -103,6 +105,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 headers,
                 safe_headers,
                 auth,
+                cookies,
+                cookie_file,
             },
         request:
             Request {
@@ -194,6 +198,13 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ("identity.headers", headers_text(headers)),
         ("identity.safe_headers", list(safe_headers.iter().cloned())),
         ("identity.auth", list(auth.iter().map(login_text))),
+        ("identity.cookies", cookies.to_string()),
+        (
+            "identity.cookie_file",
+            cookie_file
+                .as_deref()
+                .map_or_else(|| "none".to_owned(), quoted),
+        ),
         ("request.connect_timeout", duration_text(*connect_timeout)),
         ("request.read_timeout", duration_text(*read_timeout)),
         ("request.total_timeout", duration_text(*total_timeout)),

@@ -24,12 +24,34 @@ pub(super) fn identity(reader: &mut Reader<'_>, path: &Path) -> Identity {
     let dir = path.parent().unwrap_or(Path::new(""));
     let user_agent = reader.text("identity.user_agent", values::user_agent);
     let headers = request_headers(reader, dir);
+    let cookie_file = reader.text("identity.cookie_file", |text| cookie_file(text, dir));
     Identity {
         user_agent: user_agent.unwrap_or(Identity::default().user_agent),
         safe_headers: safe_headers(reader, &headers),
         headers,
         auth: logins(reader, dir),
+        cookies: keeps_cookies(reader, cookie_file.is_some()),
+        cookie_file,
     }
+}
+
+/// Whether cookies are kept: a file of them says so, too.
+fn keeps_cookies(reader: &mut Reader<'_>, has_file: bool) -> bool {
+    let keeps = reader.flag("identity.cookies", has_file);
+    if has_file
+        && !keeps
+        && let Some(field) = reader.fields.get("identity.cookies")
+    {
+        let complaint = Complaint::new("the job has a `cookie_file` and keeps no cookies")
+            .help("remove one of the two");
+        reader.problems.value(field.spot(), complaint);
+    }
+    keeps
+}
+
+/// Reads the name of a file that is read when a run starts.
+fn cookie_file(text: &str, dir: &Path) -> Result<String, Complaint> {
+    values::absolute(&values::path(text)?, dir)
 }
 
 fn request_headers(reader: &mut Reader<'_>, dir: &Path) -> BTreeMap<String, Template> {

@@ -25,6 +25,8 @@ pub(super) const KEYS: [&str; 55] = [
     "identity.headers",
     "identity.safe_headers",
     "identity.auth",
+    "identity.cookies",
+    "identity.cookie_file",
     "request.connect_timeout",
     "request.read_timeout",
     "request.total_timeout",

@@ -93,6 +93,12 @@ fn every_key_takes_its_good_value() {
             "[\"accept-language: de\", \"cookie: ${env:C}\"]",
         ),
         ("identity.safe_headers", "[]", "[]"),
+        ("identity.cookies", "true", "true"),
+        (
+            "identity.cookie_file",
+            "'/a/cookies.txt'",
+            "\"/a/cookies.txt\"",
+        ),
         (
             "identity.auth",
             "[{ origin = 'https://A.example:443/', bearer = '${env:T}' }]",

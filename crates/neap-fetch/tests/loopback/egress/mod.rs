@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use neap_core::exchange::{Exchange, Failure};
 use neap_core::route::Route;
-use neap_fetch::{BodyLimit, Egress, Fetched, Fetcher};
+use neap_fetch::{Ask, BodyLimit, Egress, Fetched, Fetcher};
 use neap_testkit::{Authority, Builder, ForwardProxy, ForwardProxyBuilder, Reply, Site};
 
 use crate::support::*;
@@ -24,7 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks through a proxy.
 async fn through(fetcher: &Fetcher, egress: &Egress, at: &str) -> Fetched {
-    fetcher.fetch_by(egress, &url(at), BodyLimit::MaxBody).await
+    fetcher
+        .fetch_by(egress, &Ask::get(&url(at), BodyLimit::MaxBody))
+        .await
 }
 
 /// What must fail, and the way that it took.

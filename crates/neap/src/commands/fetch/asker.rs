@@ -10,7 +10,8 @@ use neap_core::exchange::Exchange;
 use neap_core::job::Retry;
 use neap_core::verdict::History;
 use neap_core::{CanonicalUrl, Time, UnixMs};
-use neap_fetch::{BodyLimit, Fetched, Fetcher};
+use neap_fetch::{Ask, BodyLimit, Fetched, Fetcher};
+use neap_runner::Session;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ const LONG: Duration = Duration::from_secs(3);
 /// Asks for URLs, one after the other.
 pub(super) struct Asker {
     fetcher: Fetcher,
+    session: Session,
     retry: Retry,
     ways: Ways,
     dice: SmallRng,
@@ -109,6 +111,7 @@ impl Last {
 impl Asker {
     pub(super) fn new(
         fetcher: Fetcher,
+        session: Session,
         retry: Retry,
         ways: Ways,
         trace: Trace,
@@ -116,6 +119,7 @@ impl Asker {
     ) -> Asker {
         Asker {
             fetcher,
+            session,
             retry,
             ways,
             dice: SmallRng::from_os_rng(),
@@ -148,7 +152,16 @@ impl Asker {
             self.attempts += 1;
             attempts += 1;
             let name = way.name.clone();
-            let fetched = self.fetcher.fetch_by(&way.egress, url, limit).await;
+            let cookie = match what {
+                What::Page => self.session.cookie(url, unix_now()),
+                What::Robots => None,
+            };
+            let ask = Ask {
+                cookie,
+                ..Ask::get(url, limit)
+            };
+            let fetched = self.fetcher.fetch_by(&way.egress, &ask).await;
+            self.session.learn(url, &fetched.exchange, unix_now());
             let mut last = self.judge(fetched, attempts);
 
             // 2. Decide what follows, and say so.
@@ -272,11 +285,15 @@ impl Asker {
     /// What the answer's `Retry-After` asks for, as far as `retry.retry_after_max` believes it.
     fn asked_to_wait(&self, exchange: &Exchange) -> Option<Duration> {
         let value = exchange.result.as_ref().ok()?.header("retry-after")?;
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX));
-        let asked = neap_parse::dates::retry_after(value, now)?;
+        let asked = neap_parse::dates::retry_after(value, unix_now())?;
         Some(asked.min(self.retry.retry_after_max))
     }
+}
+
+/// What time it is.
+pub(super) fn unix_now() -> UnixMs {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
 }

@@ -185,6 +185,7 @@ fn asker(
     };
     Ok(Asker::new(
         fetcher,
+        neap_runner::session(job, asker::unix_now())?,
         job.retry.clone(),
         ways,
         trace,

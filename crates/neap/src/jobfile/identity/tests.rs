@@ -122,3 +122,17 @@ fn no_secret_is_safe_and_neither_is_what_is_not_set() {
         assert!(told.contains(complaint), "{told}");
     }
 }
+
+#[test]
+fn a_file_of_cookies_is_found_from_everywhere_and_means_that_cookies_are_kept() {
+    let identity = identity("[identity]\ncookie_file = 'a/cookies.txt'\n");
+    assert!(identity.cookies);
+    let file = identity.cookie_file.unwrap();
+    assert!(
+        file.starts_with('/') && file.ends_with("/a/cookies.txt"),
+        "{file}"
+    );
+    let both = "[identity]\ncookie_file = 'cookies.txt'\ncookies = false\n";
+    let told = shown(&read_job(&format!("{SMALLEST}{both}"), &[]).unwrap_err());
+    assert!(told.contains("keeps no cookies"), "{told}");
+}
