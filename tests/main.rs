@@ -23,6 +23,7 @@ mod outside;
 mod people;
 mod pools;
 mod proxies;
+mod rules;
 mod segments;
 mod sessions;
 mod sitemaps;

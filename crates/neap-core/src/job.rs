@@ -6,6 +6,7 @@
 
 mod expect;
 mod identity;
+mod rules;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::expect::{AtMost, Brought, Expect, StatusRange, Unmet};
 pub use self::identity::{Auth, DEFAULT_USER_AGENT, Identity, Login, Reference, Template};
+pub use self::rules::{HostPattern, HostRule, MAX_HOST_PATTERN_BYTES};
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
 use crate::params::ParamName;
@@ -51,6 +53,9 @@ pub struct Job {
     /// What the crawl is expected to bring.
     #[serde(default)]
     pub expect: Expect,
+    /// What holds for some hosts instead; the first that matches, see [`Job::rule_for`].
+    #[serde(default, rename = "host")]
+    pub hosts: Vec<HostRule>,
 }
 
 impl Job {
@@ -70,6 +75,7 @@ impl Job {
             proxy: Default::default(),
             store: Default::default(),
             expect: Default::default(),
+            hosts: Vec::new(),
         }
     }
 }

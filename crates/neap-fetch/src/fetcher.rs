@@ -9,6 +9,7 @@ use neap_core::canonical::CanonicalUrl;
 use neap_core::exchange::{Answer, Exchange, Failure, FailureKind, Stage};
 use neap_core::job::Request;
 use neap_core::route::Way;
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -68,6 +69,15 @@ struct Inner {
     addresses: AddressRule,
     request: Request,
     memory: Arc<MemoryBudget>,
+    layers: Layers,
+}
+
+/// What clients stand on.
+#[derive(Debug, Clone)]
+struct Layers {
+    tls: ClientConfig,
+    resolver: Arc<Resolver>,
+    sockets: Arc<Sockets>,
 }
 
 /// An exchange, and the memory that it holds.
@@ -92,14 +102,36 @@ impl Fetcher {
         memory: Arc<MemoryBudget>,
         sockets: Arc<Sockets>,
     ) -> Result<Fetcher, FetchError> {
-        let tls = tls::config(&settings.extra_roots)?;
-        let resolver = Arc::new(Resolver::new(&settings.request));
+        let layers = Layers {
+            tls: tls::config(&settings.extra_roots)?,
+            resolver: Arc::new(Resolver::new(&settings.request)),
+            sockets,
+        };
+        Fetcher::over(layers, settings, memory)
+    }
+
+    /// A further fetcher, with connections of its own over the same TLS, resolver, sockets and memory; so
+    /// `extra_roots` stay what they are.
+    ///
+    /// # Errors
+    /// As [`Fetcher::new`].
+    pub fn beside(&self, settings: &FetchSettings) -> Result<Fetcher, FetchError> {
+        Fetcher::over(self.0.layers.clone(), settings, Arc::clone(&self.0.memory))
+    }
+
+    fn over(
+        layers: Layers,
+        settings: &FetchSettings,
+        memory: Arc<MemoryBudget>,
+    ) -> Result<Fetcher, FetchError> {
+        let sockets = Arc::clone(&layers.sockets);
         Ok(Fetcher(Arc::new(Inner {
-            engine: Engine::new(settings, &tls, &resolver, sockets)?,
+            engine: Engine::new(settings, &layers.tls, &layers.resolver, sockets)?,
             headers: Headers::new(settings)?,
             addresses: settings.addresses.clone(),
             request: settings.request.clone(),
             memory,
+            layers,
         })))
     }
 

@@ -38,6 +38,7 @@ pub(crate) async fn flow(
 ) -> Result<(), StoreError> {
     let desk = &shop.desk;
     let circumstances = Circumstances::of(&permit, desk.clock.unix());
+    let host = request.url.host();
 
     // 1. Ask, by the way that was taken. Every failure to get an answer is an exchange too.
     let proxy = permit.proxy();
@@ -48,7 +49,7 @@ pub(crate) async fn flow(
     let exchange = &fetched.exchange;
 
     // 2. Say what it means, and who is to blame as far as it tells.
-    let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
+    let retry_after = job.asked_to_wait(&host, exchange, desk.clock.unix());
     let has_failed_before = request.charged + request.deferrals > 0;
     let judgement = classify(exchange, retry_after, has_failed_before);
     let mut attribution = job.exits.attribute(proxy, &request.url, exchange);
@@ -81,7 +82,7 @@ pub(crate) async fn flow(
         // Its other pages need not find that out one by one.
         desk.state().hopeless.push((request.host, cause));
     }
-    let retry = &job.job.retry;
+    let retry = &job.terms(&host).retry;
     let verdict = desk.decide(exchange, &judgement, history, host_is_failing, retry);
     shop.tally
         .count(exchange, &judgement, &verdict, has_failed_before);

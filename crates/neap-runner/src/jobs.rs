@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use neap_core::address::AddressRule;
 use neap_core::exchange::Exchange;
-use neap_core::job::{Bodies, Job, RobotsMode};
+use neap_core::job::{Bodies, Job};
+use neap_core::scheduler::JobSettings;
 use neap_core::scope::Scope;
 use neap_core::{CanonicalUrl, Host, JobId, UnixMs};
 use neap_fetch::{
@@ -17,8 +18,8 @@ use crate::clock::Clock;
 use crate::exits::Exits;
 use crate::proxies::ProxyLists;
 use crate::pump::RunError;
-use crate::secrets::Secrets;
 use crate::session::Session;
+use crate::terms::{self, AllTerms, HostTerms};
 
 /// A job that takes part in a run, as the store has it.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub fn check_secrets(
     job: &Job,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<usize>, RunError> {
-    Secrets::of(job, &lookup)?;
+    terms::check(job, &lookup)?;
     // Nothing is sent yet, so the hour does not matter.
     session(job, UnixMs(0))?;
     let lists = proxies(job, lookup)?;
@@ -76,41 +77,16 @@ pub fn session(job: &Job, now: UnixMs) -> Result<Session, RunError> {
     })
 }
 
-/// What a client of a job is made from, secrets looked up. Its headers are for `hosts`, which are open to it even if they
-/// are not of the public internet.
-///
-/// # Errors
-/// As [`check_secrets`].
-pub fn fetch_settings(
-    job: &Job,
-    hosts: BTreeSet<Host>,
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Result<FetchSettings, RunError> {
-    Ok(settings_of(job, Secrets::of(job, lookup)?, hosts))
-}
-
-fn settings_of(job: &Job, secrets: Secrets, header_hosts: BTreeSet<Host>) -> FetchSettings {
-    FetchSettings {
-        addresses: AddressRule::new(job.request.private_addresses, &header_hosts),
-        request: job.request.clone(),
-        user_agent: job.identity.user_agent.clone(),
-        headers: secrets.headers,
-        header_hosts,
-        logins: secrets.logins,
-        extra_roots: Vec::new(),
-    }
-}
-
 /// What the fetchers of all jobs share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub struct Shared {
     memory: Arc<MemoryBudget>,
     sockets: Arc<Sockets>,
 }
 
 impl Shared {
     /// As many sockets as requests may be in flight.
-    pub(crate) fn new(concurrency: u32) -> Shared {
+    pub fn new(concurrency: u32) -> Shared {
         Shared {
             memory: Arc::new(MemoryBudget::default()),
             sockets: Sockets::new(concurrency as usize),
@@ -122,7 +98,7 @@ impl Shared {
         self.sockets.raise(concurrency as usize);
     }
 
-    fn fetcher(&self, settings: &FetchSettings) -> Result<Fetcher, FetchError> {
+    pub(crate) fn fetcher(&self, settings: &FetchSettings) -> Result<Fetcher, FetchError> {
         Fetcher::new(
             settings,
             Arc::clone(&self.memory),
@@ -137,14 +113,12 @@ pub(crate) struct JobContext {
     pub(crate) id: JobId,
     pub(crate) job: Job,
     pub(crate) scope: Scope,
-    pub(crate) fetcher: Fetcher,
+    terms: AllTerms,
     pub(crate) session: Session,
     /// The ways out of its pools; empty if it goes directly.
     pub(crate) exits: Arc<Exits>,
     /// The hosts that its own headers are sent to; empty if it has none.
     header_hosts: BTreeSet<Host>,
-    /// The name that robots files are read for.
-    pub(crate) product_token: String,
 }
 
 impl JobContext {
@@ -166,28 +140,34 @@ impl JobContext {
             input_hosts,
             ..
         } = run;
-        let secrets = Secrets::of(&job, lookup)?;
         let addresses = AddressRule::new(job.request.private_addresses, &input_hosts);
+        let terms = AllTerms::new(&job, &input_hosts, shared, lookup)?;
         let session = session(&job, now)?;
-        let header_hosts = if secrets.headers.is_empty() {
+        let header_hosts = if job.identity.headers.is_empty() {
             BTreeSet::new()
         } else {
             input_hosts
         };
-        let settings = FetchSettings {
-            addresses: addresses.clone(),
-            ..settings_of(&job, secrets, header_hosts.clone())
-        };
         Ok(JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots).with_addresses(addresses),
-            fetcher: shared.fetcher(&settings)?,
+            terms,
             session,
             exits,
             header_hosts,
-            product_token: neap_parse::robots::product_token(&job.identity.user_agent).to_owned(),
             job,
         })
+    }
+
+    /// What holds for a host.
+    pub(crate) fn terms(&self, host: &Host) -> &HostTerms {
+        self.terms.of(&self.job, host)
+    }
+
+    /// What the scheduler keeps for a host, if that is not what it keeps for the job.
+    pub(crate) fn special_settings(&self, host: &Host) -> Option<JobSettings> {
+        let terms = self.terms.of_rule(&self.job, host)?;
+        Some(terms.settings.clone())
     }
 
     /// Asks for a page with the cookies that are for it, and takes those that it sets.
@@ -202,7 +182,8 @@ impl JobContext {
             cookie: self.session.cookie(url, clock.unix()),
             ..Ask::get(url, limit)
         };
-        let fetched = self.fetcher.fetch_by(egress, &ask).await;
+        let fetcher = &self.terms(&url.host()).fetcher;
+        let fetched = fetcher.fetch_by(egress, &ask).await;
         self.session.learn(url, &fetched.exchange, clock.unix());
         fetched
     }
@@ -225,27 +206,16 @@ impl JobContext {
         self.job.crawl.sitemaps && self.scope.follows_links()
     }
 
-    /// Whether robots files are asked for in this job's name.
-    pub(crate) fn obeys_robots(&self) -> bool {
-        match self.job.robots.mode {
-            RobotsMode::Obey | RobotsMode::Warn => true,
-            RobotsMode::Off => false,
-        }
-    }
-
-    /// Whether what robots files forbid is asked for all the same.
-    pub(crate) fn only_warns(&self) -> bool {
-        match self.job.robots.mode {
-            RobotsMode::Warn => true,
-            RobotsMode::Obey | RobotsMode::Off => false,
-        }
-    }
-
-    /// What an answer's `Retry-After` asks for, as far as the job believes it.
-    pub(crate) fn asked_to_wait(&self, exchange: &Exchange, now: UnixMs) -> Option<Duration> {
+    /// What the `Retry-After` of a host's answer asks for, as far as the job believes it.
+    pub(crate) fn asked_to_wait(
+        &self,
+        host: &Host,
+        exchange: &Exchange,
+        now: UnixMs,
+    ) -> Option<Duration> {
         let value = exchange.result.as_ref().ok()?.header("retry-after")?;
         let asked = neap_parse::dates::retry_after(value, now)?;
-        Some(asked.min(self.job.retry.retry_after_max))
+        Some(asked.min(self.terms(host).retry.retry_after_max))
     }
 
     /// Whether answers go to the segment files.

@@ -16,6 +16,7 @@
 //! | `proxies` | which proxies do the pools of a job hold now? |
 //! | `jobs` | what does one job need while it runs? |
 //! | `secrets` | what do the secrets of a job hold? |
+//! | `terms` | what holds for one host of a job? |
 //! | `session` | which cookies does a job hold? |
 //! | `clock` | what time is it, for the core and for the store? |
 //! | `stop` | how does a run end before its work does? |
@@ -38,11 +39,13 @@ mod secrets;
 mod session;
 mod sitemaps;
 mod stop;
+mod terms;
 
-pub use jobs::{RunJob, check_secrets, fetch_settings, proxies, session};
+pub use jobs::{RunJob, Shared, check_secrets, proxies, session};
 pub use progress::{HostLine, Progress, Standstill};
 pub use proxies::{LineError, MAX_LIST_BYTES, MAX_LIST_LINES, ProxyListError, ProxyLists};
 pub use pump::{Pump, RunError, RunOptions};
 pub use report::{Ended, RunReport};
 pub use session::{CookieFileError, MAX_COOKIE_FILE_BYTES, Session};
 pub use stop::{Stop, Stopper};
+pub use terms::{AllTerms, HostTerms};

@@ -75,6 +75,7 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
     if !is_html(content_type, &answer.body) {
         return Leads::default();
     }
+    let terms = job.terms(&request.url.host());
     let wanted = match job.scope.follows_links() {
         true => Wanted::All,
         false => Wanted::NoLinks,
@@ -83,14 +84,14 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
         &answer.body,
         content_type.and_then(charset),
         request.url.url(),
-        &job.product_token,
+        &terms.product_token,
         wanted,
     );
     let mut directives = page.directives;
     for value in answer.headers.get_all("x-robots-tag") {
         directives.add_header(
             &String::from_utf8_lossy(value.as_bytes()),
-            &job.product_token,
+            &terms.product_token,
         );
     }
     let mut leads = links(job, request, page.links, directives);
@@ -171,8 +172,9 @@ fn redirect(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
         Some(_) => job.scope.admits_sitemap(&url, request.url.url()),
         None => job.scope.admits_redirect(&url),
     };
+    let most = job.terms(&request.url.host()).request.redirects;
     let verdict = match admitted {
-        Ok(()) if request.hops >= job.job.request.redirects => RedirectVerdict::TooMany,
+        Ok(()) if request.hops >= most => RedirectVerdict::TooMany,
         Ok(()) => RedirectVerdict::Follow,
         Err(reason) => RedirectVerdict::Refused(reason),
     };

@@ -61,7 +61,7 @@ pub(crate) async fn ask(
     for hop in 0..=MOST_REDIRECTS {
         let (fetched, judgement) = ways.ask(desk, job, &url).await;
         let exchange = &fetched.exchange;
-        let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
+        let retry_after = job.asked_to_wait(&url.host(), exchange, desk.clock.unix());
         match judgement.outcome {
             Outcome::Redirect => match target(&url, exchange) {
                 Some(next) => url = next,
@@ -157,8 +157,10 @@ async fn fetch(
     let exit = proxy.map(|proxy| job.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = BodyLimit::CutAt(MOST_BYTES);
-    let fetched = job.fetcher.fetch_by(egress, &Ask::get(url, limit)).await;
-    let retry_after = job.asked_to_wait(&fetched.exchange, desk.clock.unix());
+    let host = url.host();
+    let fetcher = &job.terms(&host).fetcher;
+    let fetched = fetcher.fetch_by(egress, &Ask::get(url, limit)).await;
+    let retry_after = job.asked_to_wait(&host, &fetched.exchange, desk.clock.unix());
     let judgement = classify(&fetched.exchange, retry_after, false);
     let attribution = job.exits.attribute(proxy, url, &fetched.exchange);
     (fetched, judgement, attribution)
@@ -207,6 +209,7 @@ impl Rules {
     /// Takes up what a host answered, and says which crawl delay it asks for.
     pub(crate) fn learn<'a>(
         &mut self,
+        name: &Host,
         answer: &RobotsAnswer,
         jobs: impl Iterator<Item = &'a Arc<JobContext>>,
     ) -> Option<Duration> {
@@ -214,7 +217,7 @@ impl Rules {
         let of_host = self.by_host.entry(answer.host).or_default();
         for job in jobs {
             let rules = match &answer.body {
-                Some(body) => Robots::parse(body, &job.product_token),
+                Some(body) => Robots::parse(body, &job.terms(name).product_token),
                 None => Robots::allow_all(),
             };
             of_host.insert(job.id, Arc::new(rules));
@@ -227,12 +230,13 @@ impl Rules {
 
     /// Whether a job may ask a host for a URL; `None` as long as it is not known what the host says to it.
     pub(crate) fn allow(&self, job: &JobContext, host: HostId, url: &CanonicalUrl) -> Option<bool> {
-        if !job.obeys_robots() {
+        let terms = job.terms(&url.host());
+        if !terms.obeys_robots() {
             return Some(true);
         }
         let rules = self.by_host.get(&host)?.get(&job.id)?;
         let is_allowed = rules.allows(url.url());
-        if !is_allowed && job.only_warns() {
+        if !is_allowed && terms.only_warns() {
             warn!(%url, job = job.job.name, "robots.txt forbids it; it is asked for all the same");
             return Some(true);
         }

@@ -120,7 +120,7 @@ fn load(jar: &mut Jar, file: &str, now: UnixMs) -> Result<(), CookieFileError> {
         let read = cookies::line(&line).map_err(|error| bad(error.as_str()))?;
         if let Some((url, cookie)) = read {
             jar.set(&url, cookie, now)
-                .map_err(|_| bad("no host may set this cookie for that domain"))?;
+                .map_err(|_| bad("no host may set this cookie"))?;
         }
     }
     Ok(())
@@ -179,7 +179,7 @@ mod tests {
                 "cookies.txt:2: a cookie has seven",
             ),
             (
-                b".co.uk\tTRUE\t/\tFALSE\t0\tsid\thunter2\n",
+                b".a.example\tTRUE\t/\tFALSE\t0\t__Secure-sid\thunter2\n",
                 "cookies.txt:1: no host may",
             ),
             (

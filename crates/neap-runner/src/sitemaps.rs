@@ -106,7 +106,10 @@ pub(crate) fn named(job: &JobContext, host: &Host, answer: &RobotsAnswer) -> Vec
     let Some(body) = &answer.body else {
         return Vec::new();
     };
-    if !(job.takes_sitemaps() && job.obeys_robots() && job.scope.takes_sitemaps_of(host)) {
+    if !(job.takes_sitemaps()
+        && job.terms(host).obeys_robots()
+        && job.scope.takes_sitemaps_of(host))
+    {
         return Vec::new();
     }
     let urls = robots::sitemaps(body, &host.robots_url()).into_iter();

@@ -98,6 +98,9 @@ pub(crate) enum Command {
         /// The job files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Also say what holds for this host: `https://shop.example:8443`, or a name for https.
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
         #[command(flatten)]
         overrides: Overrides,
     },

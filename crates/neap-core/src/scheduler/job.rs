@@ -1,6 +1,6 @@
 //! What does the scheduler know of a job?
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::exit::Exit;
@@ -54,7 +54,9 @@ impl JobSettings {
 /// A job that takes part in the run.
 #[derive(Debug)]
 pub(super) struct JobEntry {
-    pub(super) settings: JobSettings,
+    settings: JobSettings,
+    /// What holds for some hosts instead.
+    special: HashMap<HostId, JobSettings>,
     pub(super) pages: Quota,
     was_full: bool,
     /// Nothing of it is asked for until it is continued.
@@ -77,6 +79,7 @@ impl JobEntry {
         let pages = Quota::new(settings.pages_left);
         JobEntry {
             settings,
+            special: HashMap::new(),
             pages,
             was_full: false,
             is_paused: false,
@@ -86,6 +89,16 @@ impl JobEntry {
             is_announcing: false,
             exit: None,
         }
+    }
+
+    /// What holds for a host.
+    pub(super) fn settings_for(&self, host: HostId) -> &JobSettings {
+        self.special.get(&host).unwrap_or(&self.settings)
+    }
+
+    /// Something else holds for a host.
+    pub(super) fn set_special(&mut self, host: HostId, settings: JobSettings) {
+        self.special.insert(host, settings);
     }
 
     pub(super) fn leave_out(&mut self, host: HostId) {

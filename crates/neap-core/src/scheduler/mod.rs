@@ -171,6 +171,14 @@ impl Scheduler {
         self.jobs.insert(job, JobEntry::new(settings));
     }
 
+    /// A job asks for something else of one of its hosts. To be said before the host is
+    /// [ready](Scheduler::handle_ready) for the first time; the limits of the whole job stay.
+    pub fn set_host_settings(&mut self, job: JobId, host: HostId, settings: JobSettings) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.set_special(host, settings);
+        }
+    }
+
     /// The store holds ready requests of a job for a host, the first of them at `first`.
     pub fn handle_ready(&mut self, job: JobId, host: HostId, first: Position) {
         let most = self.most_lanes();
@@ -187,9 +195,9 @@ impl Scheduler {
         }
         let known = self.hosts.entry(host).or_insert_with(|| {
             self.unloaded.push_back(host);
-            HostEntry::new(&entry.settings)
+            HostEntry::new(entry.settings_for(host))
         });
-        let is_new = known.add_job(job, &entry.settings);
+        let is_new = known.add_job(job, entry.settings_for(host));
         if is_new {
             if known.wants_stored_robots() {
                 self.unloaded.push_back(host);
@@ -444,9 +452,9 @@ impl Scheduler {
         if self.jobs.remove(&job).is_none() {
             return;
         }
-        for entry in self.hosts.values_mut() {
+        for (host, entry) in &mut self.hosts {
             entry.remove_job(job, |other| {
-                self.jobs.get(&other).map(|entry| &entry.settings)
+                self.jobs.get(&other).map(|entry| entry.settings_for(*host))
             });
         }
         self.loosen();

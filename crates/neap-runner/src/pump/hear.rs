@@ -31,10 +31,14 @@ impl Pump {
         let desk = Arc::clone(&self.shop.desk);
         match event {
             Event::Ready(ready) => {
+                let job = self.jobs.get(&ready.job);
+                let special = job.and_then(|job| job.special_settings(&ready.host_name));
                 self.names.insert(ready.host, ready.host_name);
-                desk.state()
-                    .scheduler
-                    .handle_ready(ready.job, ready.host, ready.first);
+                let scheduler = &mut desk.state().scheduler;
+                if let Some(settings) = special {
+                    scheduler.set_host_settings(ready.job, ready.host, settings);
+                }
+                scheduler.handle_ready(ready.job, ready.host, ready.first);
             }
             Event::Announced { job, next } => {
                 desk.state().scheduler.handle_announced(job, next);
@@ -102,11 +106,12 @@ impl Pump {
         match note {
             Note::StoreGone(error) => Err(error.into()),
             Note::Robots(host, Asked::Known(answer)) => {
-                let crawl_delay = self.rules.learn(&answer, self.jobs.values());
-                let sitemaps = match self.names.get(&host) {
-                    Some(name) => self.sitemaps(name, &answer),
-                    None => Vec::new(),
+                // Whoever asked it knew what it is called.
+                let Some(name) = self.names.get(&host) else {
+                    return Ok(());
                 };
+                let crawl_delay = self.rules.learn(name, &answer, self.jobs.values());
+                let sitemaps = self.sitemaps(name, &answer);
                 self.send(Command::Robots(answer)).await?;
                 self.send_all(sitemaps).await?;
                 desk.state().scheduler.handle_robots(host, crawl_delay);
@@ -152,7 +157,7 @@ impl Pump {
             // Known to the store, unless the last run ended before it heard of them.
             self.send_all(self.sitemaps(&row.name, answer)).await?;
         }
-        let robots = fresh.map(|answer| self.rules.learn(&answer, self.jobs.values()));
+        let robots = fresh.map(|answer| self.rules.learn(&row.name, &answer, self.jobs.values()));
         let (now, unix_now) = (desk.clock.now(), desk.clock.unix());
         let scheduler = &mut desk.state().scheduler;
         scheduler.handle_host(row.host, &row.name, memory, robots, now, unix_now);

@@ -174,7 +174,8 @@ impl Pump {
             let asking = job.ask(&exit.egress, &probe.url, limit, &desk.clock);
             if let Ok(fetched) = AssertUnwindSafe(asking).catch_unwind().await {
                 let exchange = &fetched.exchange;
-                let retry_after = job.asked_to_wait(exchange, desk.clock.unix());
+                let host = probe.url.host();
+                let retry_after = job.asked_to_wait(&host, exchange, desk.clock.unix());
                 let judgement = classify(exchange, retry_after, true);
                 let attribution = job.exits.attribute(Some(proxy), &probe.url, exchange);
                 let seen = seen(exchange, &attribution, retry_after);

@@ -5,14 +5,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use neap_core::egress::chain;
-use neap_core::job::{Job, ProxyPool};
+use neap_core::job::{Job, Login, ProxyPool};
 use neap_core::{CanonicalUrl, Host};
 
 use crate::cli::Global;
 use crate::exit::{self, Exit};
 use crate::failure::{Failure, words};
 use crate::jobfile::{self, JobFile, Known};
-use crate::print::escape::for_terminal;
+use crate::print::escape::{for_terminal, quoted};
 use crate::screen::{grouped, number};
 
 /// Checks every file, and tells of each; the first bad one does not hide the others.
@@ -22,11 +22,13 @@ use crate::screen::{grouped, number};
 pub(crate) fn check(
     global: &Global,
     files: &[PathBuf],
+    host: Option<&str>,
     overrides: &[String],
 ) -> Result<Exit, Failure> {
+    let host = host.map(read_host).transpose()?;
     let mut exit = exit::DONE;
     for path in files {
-        match check_one(path, overrides, global.verbose > 0) {
+        match check_one(path, overrides, host.as_ref(), global.verbose > 0) {
             Ok(line) => crate::print::line(&line)?,
             Err(failure) => {
                 say!("{:?}", failure.report);
@@ -37,7 +39,26 @@ pub(crate) fn check(
     Ok(exit)
 }
 
-fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Failure> {
+/// The host that a person means.
+fn read_host(text: &str) -> Result<Host, Failure> {
+    let whole = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("https://{text}"),
+    };
+    Host::parse(&whole).ok_or_else(|| {
+        Failure::usage(
+            format!("`{}` is no host", quoted(text)),
+            "write `https://shop.example`, `http://shop.example:8080` or `shop.example`",
+        )
+    })
+}
+
+fn check_one(
+    path: &Path,
+    overrides: &[String],
+    host: Option<&Host>,
+    many: bool,
+) -> Result<String, Failure> {
     let file = jobfile::read(path, overrides)?;
     let mut hosts = BTreeSet::new();
     let mut seen = Seen::default();
@@ -63,7 +84,52 @@ fn check_one(path: &Path, overrides: &[String], many: bool) -> Result<String, Fa
         Vec::new()
     });
     let ways = ways(&file.job, &members);
-    Ok(told(&file, is_ready, input.rows(), seen.again, &hosts) + &ways)
+    let of_host = host.map(|host| of_host(&file.job, host, hosts.contains(host)));
+    Ok(told(&file, is_ready, input.rows(), seen.again, &hosts)
+        + &ways
+        + &of_host.unwrap_or_default())
+}
+
+/// What holds for a host, a line each.
+fn of_host(job: &Job, host: &Host, is_input: bool) -> String {
+    let mut lines = Vec::new();
+    match job.rule_for(host) {
+        None => lines.push(match job.hosts.is_empty() {
+            true => "what the job says for all hosts".to_owned(),
+            false => "no [[host]] matches: what the job says for all hosts".to_owned(),
+        }),
+        Some(place) => {
+            let rule = &job.hosts[place];
+            lines.push(format!(
+                "[[host]] number {}, match = \"{}\", which changes",
+                place + 1,
+                rule.hosts
+            ));
+            let changed = jobfile::differences(job, rule).into_iter();
+            lines.extend(changed.map(|line| format!("  {line}")));
+        }
+    }
+    let identity = &job.identity;
+    let own = identity.headers.keys();
+    let mut own = own
+        .filter(|name| !identity.safe_headers.contains(*name))
+        .peekable();
+    if own.peek().is_some() {
+        let names: Vec<&str> = own.map(String::as_str).collect();
+        let names = names.join(", ");
+        lines.push(match is_input {
+            true => format!("is sent the headers of the job: {names}"),
+            false => format!("is no host of the input, and is not sent {names}"),
+        });
+    }
+    let login = identity.auth.iter().find(|auth| auth.origin == *host);
+    lines.extend(login.map(|auth| match &auth.login {
+        Login::Basic { user, .. } => format!("is sent the password of {}", user.0),
+        Login::Bearer(_) => "is sent a bearer token".to_owned(),
+    }));
+    let line = |text: String| format!("\n    {}", for_terminal(&text));
+    let told: String = lines.into_iter().map(line).collect();
+    format!("\n  {host}{told}")
 }
 
 /// Digests of URLs that are remembered, to tell those that occur again: some 100 MB.

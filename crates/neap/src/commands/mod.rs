@@ -41,7 +41,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
     survive_file_size_limit()?;
     let global = cli.global;
     match cli.command {
-        Command::Check { files, overrides } => check::check(&global, &files, &overrides.set),
+        Command::Check {
+            files,
+            host,
+            overrides,
+        } => check::check(&global, &files, host.as_deref(), &overrides.set),
         Command::Submit {
             file,
             overrides,

@@ -18,6 +18,7 @@ use super::input::{STDIN, format_of_file};
 use super::problem::Complaint;
 use super::proxies;
 use super::reader::Reader;
+use super::rules;
 use super::source::Source;
 use super::values;
 
@@ -62,7 +63,7 @@ const SEGMENT_SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// file at `path`, for what is missing in it.
 pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
     format(reader, file);
-    let job = Job {
+    let mut job = Job {
         name: name(reader, file, path),
         description: reader
             .text("description", values::description)
@@ -70,18 +71,21 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
         input: input(reader, file),
         crawl: crawl(reader),
         identity: identity::identity(reader, path),
-        request: request(reader),
-        limits: limits(reader),
+        request: request(reader, Request::default()),
+        limits: limits(reader, Limits::default()),
         adaptive: adaptive(reader),
-        retry: retry(reader),
-        robots: robots(reader),
+        retry: retry(reader, Retry::default()),
+        robots: robots(reader, Robots::default()),
         proxy: proxies::proxy(reader, path),
         store: store(reader),
         expect: expect(reader),
+        hosts: Vec::new(),
     };
     if reader.problems.is_empty() {
         check_together(reader, file, &job);
+        proxies::check_together(reader, file, &job);
     }
+    job.hosts = rules::rules(reader, file, &job, path);
     job
 }
 
@@ -204,8 +208,7 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
     }
 }
 
-fn request(reader: &mut Reader<'_>) -> Request {
-    let default = Request::default();
+pub(super) fn request(reader: &mut Reader<'_>, default: Request) -> Request {
     let range = SHORTEST..=LONGEST;
     Request {
         connect_timeout: reader.duration(
@@ -226,8 +229,7 @@ fn request(reader: &mut Reader<'_>) -> Request {
     }
 }
 
-fn limits(reader: &mut Reader<'_>) -> Limits {
-    let default = Limits::default();
+pub(super) fn limits(reader: &mut Reader<'_>, default: Limits) -> Limits {
     Limits {
         concurrency: reader.u32("limits.concurrency", 1..=10_000, default.concurrency),
         per_host: reader.u32("limits.per_host", 1..=1_024, default.per_host),
@@ -249,8 +251,7 @@ fn adaptive(reader: &mut Reader<'_>) -> Adaptive {
     }
 }
 
-fn retry(reader: &mut Reader<'_>) -> Retry {
-    let default = Retry::default();
+pub(super) fn retry(reader: &mut Reader<'_>, default: Retry) -> Retry {
     let most = usize::try_from(RETRY_STATUSES.end() - RETRY_STATUSES.start() + 1).unwrap_or(0);
     let statuses = reader
         .integers("retry.statuses", most, RETRY_STATUSES)
@@ -277,8 +278,7 @@ fn retry(reader: &mut Reader<'_>) -> Retry {
     }
 }
 
-fn robots(reader: &mut Reader<'_>) -> Robots {
-    let default = Robots::default();
+pub(super) fn robots(reader: &mut Reader<'_>, default: Robots) -> Robots {
     let mode = reader.text("robots.mode", |text| {
         values::word(text, &values::ROBOTS_MODES)
     });
@@ -315,8 +315,8 @@ fn expect(reader: &mut Reader<'_>) -> Expect {
     }
 }
 
-/// Values that are good alone and not with each other.
-fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) {
+/// Values that are good alone and not with each other, of a job or of one of its rules.
+pub(super) fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) {
     if job.retry.base > job.retry.max {
         let [base, max] = [job.retry.base, job.retry.max].map(duration_text);
         let complaint = Complaint::new(format!("retry.base ({base}) is above retry.max ({max})"))
@@ -332,5 +332,4 @@ fn check_together(reader: &mut Reader<'_>, file: &Source, job: &Job) {
         let keys = ["request.connect_timeout", "request.total_timeout"];
         reader.complain(&keys, file, complaint);
     }
-    proxies::check_together(reader, file, job);
 }

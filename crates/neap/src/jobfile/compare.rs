@@ -18,6 +18,7 @@ use neap_core::params::ParamName;
 use neap_core::scope::Pattern;
 
 use super::identity::login_text;
+use super::rules;
 use super::values::{
     BODIES, DURABILITIES, INPUT_FORMATS, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for,
 };
@@ -46,6 +47,13 @@ pub(crate) fn compare(stored: &Job, new: &Job) -> Changes {
             false => changes.at_once.push(line),
         }
     }
+    let (refused, at_once) = rules::changes(stored, new);
+    let escaped = |lines: Vec<String>| {
+        let lines = lines.into_iter();
+        lines.map(|line| for_terminal(&line).into_owned())
+    };
+    changes.refused.extend(escaped(refused));
+    changes.at_once.extend(escaped(at_once));
     changes
         .at_once
         .extend(pools::changes(&stored.proxy.pools, &new.proxy.pools));
@@ -159,6 +167,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 statuses: expected,
                 max_bytes,
             },
+        hosts: _,
     } = job;
     let no_limit = || "no limit".to_owned();
     vec![

@@ -13,6 +13,7 @@ use super::headers::{self, MAX_HEADERS};
 use super::keys::LOGINS;
 use super::problem::Complaint;
 use super::reader::{Reader, string};
+use super::source::Spot;
 use super::values;
 use crate::print::escape::quoted;
 
@@ -55,30 +56,59 @@ fn cookie_file(text: &str, dir: &Path) -> Result<String, Complaint> {
 }
 
 fn request_headers(reader: &mut Reader<'_>, dir: &Path) -> BTreeMap<String, Template> {
+    let entries = reader.fields.headers.iter();
+    let entries = entries.map(|(name, field)| Entry {
+        name: name.clone(),
+        value: string(field.value.get_ref()).map(str::to_owned),
+        key: field.key.clone(),
+        spot: field.spot(),
+    });
+    let entries = entries.collect();
+    headers_of(reader, entries, dir)
+}
+
+/// One header as it was written.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: Result<String, Complaint>,
+    /// Where its name stands.
+    pub(super) key: Spot,
+    /// Where its value stands.
+    pub(super) spot: Spot,
+}
+
+/// Reads headers; those that are wrong are complained about and left out.
+pub(super) fn headers_of(
+    reader: &mut Reader<'_>,
+    entries: Vec<Entry>,
+    dir: &Path,
+) -> BTreeMap<String, Template> {
     let mut headers = BTreeMap::new();
-    for (written, field) in &reader.fields.headers {
+    for entry in entries {
         if headers.len() == MAX_HEADERS {
             let complaint = Complaint::new(format!("at most {MAX_HEADERS} headers are taken"));
-            reader.problems.value(field.key.clone(), complaint);
+            reader.problems.value(entry.key, complaint);
             break;
         }
-        let name = match headers::name(written) {
+        let name = match headers::name(&entry.name) {
             Ok(name) => name,
             Err(complaint) => {
-                reader.problems.value(field.key.clone(), complaint);
+                reader.problems.value(entry.key, complaint);
                 continue;
             }
         };
-        let value = string(field.value.get_ref()).and_then(|text| headers::value(&name, text, dir));
+        let value = entry
+            .value
+            .and_then(|text| headers::value(&name, &text, dir));
         match value {
             Ok(value) => {
                 if headers.insert(name, value).is_some() {
                     let complaint = Complaint::new("the header is set twice")
                         .help("the case of a header's name means nothing");
-                    reader.problems.value(field.key.clone(), complaint);
+                    reader.problems.value(entry.key, complaint);
                 }
             }
-            Err(complaint) => reader.problems.value(field.spot(), complaint),
+            Err(complaint) => reader.problems.value(entry.spot, complaint),
         }
     }
     headers

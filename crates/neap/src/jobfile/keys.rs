@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 55] = [
+pub(super) const KEYS: [&str; 58] = [
     "neap",
     "name",
     "description",
@@ -62,6 +62,7 @@ pub(super) const KEYS: [&str; 55] = [
     "expect.min_pages",
     "expect.statuses",
     "expect.max_bytes",
+    "host",
 ];
 
 /// A key that may stand there many times, each time with keys of its own: `[[proxy.pool]]`.
@@ -101,8 +102,37 @@ pub(super) const LOGINS: Tables = Tables {
     one: "login",
 };
 
+/// Rules for some hosts. The keys of their sections stand in a table of the section's name.
+pub(super) const HOSTS: Tables = Tables {
+    key: "host",
+    keys: &[
+        "match",
+        "identity.user_agent",
+        "identity.headers",
+        "request.connect_timeout",
+        "request.read_timeout",
+        "request.total_timeout",
+        "request.max_body",
+        "request.redirects",
+        "limits.per_host",
+        "limits.per_host_rate",
+        "limits.delay",
+        "retry.attempts",
+        "retry.statuses",
+        "retry.base",
+        "retry.max",
+        "retry.jitter",
+        "retry.retry_after_max",
+        "retry.budget",
+        "robots.mode",
+        "robots.crawl_delay_max",
+    ],
+    most: 1_000,
+    one: "rule",
+};
+
 /// All of them.
-const TABLES: [&Tables; 2] = [&POOLS, &LOGINS];
+const TABLES: [&Tables; 3] = [&POOLS, &LOGINS, &HOSTS];
 
 /// The tables of this name, if that is a key of such.
 pub(super) fn tables(key: &str) -> Option<&'static Tables> {
@@ -120,12 +150,44 @@ impl Tables {
         self.keys.iter().find(|known| **known == name).copied()
     }
 
+    /// Whether they have sections, and this is one.
+    pub(super) fn has_section(&self, name: &str) -> bool {
+        self.sections().contains(&name)
+    }
+
+    fn sections(&self) -> Vec<&'static str> {
+        let keys = self.keys.iter().filter_map(|key| key.split_once('.'));
+        let mut sections: Vec<&str> = keys.map(|(section, _)| section).collect();
+        sections.dedup();
+        sections
+    }
+
     /// What to say about a key of one of them that does not exist.
     pub(super) fn unknown(&self, key: &str) -> Complaint {
-        let help = match nearest(key, self.keys.iter().copied()) {
+        let (section, name) = split(key);
+        let here = self.keys.iter().filter(|known| split(known).0 == section);
+        let here: Vec<&str> = match section {
+            "" => here.copied().chain(self.sections()).collect(),
+            _ => here.map(|known| split(known).1).collect(),
+        };
+        let is_of_job = find(section, name).is_some() || sections().contains(&key);
+        let help = match nearest(name, here.iter().copied()) {
+            _ if is_of_job && self.key == HOSTS.key => {
+                format!(
+                    "`{key}` holds for the whole job; a rule has {}",
+                    here.join(", ")
+                )
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None if self.key == POOLS.key && key == "direct" => belongs("proxy.direct"),
-            None => format!("keys of [[{}]]: {}", self.key, self.keys.join(", ")),
+            None if section.is_empty() => {
+                format!("keys of [[{}]]: {}", self.key, here.join(", "))
+            }
+            None => format!(
+                "keys of `{section}` in [[{}]]: {}",
+                self.key,
+                here.join(", ")
+            ),
         };
         Complaint::new(format!("unknown key `{}`", escape::quoted(key))).help(help)
     }
@@ -283,7 +345,8 @@ mod tests {
             assert_eq!(advice(section, key), expected, "`{key}` in [{section}]");
         }
         assert!(
-            advice("", "zzzz").starts_with("known here: neap, name, description, input, crawl")
+            advice("", "zzzz")
+                .starts_with("known here: neap, name, description, host, input, crawl")
         );
     }
 

@@ -16,6 +16,7 @@ mod keys;
 pub(crate) mod problem;
 mod proxies;
 mod reader;
+mod rules;
 mod source;
 mod values;
 
@@ -29,6 +30,7 @@ pub(crate) use self::input::{InputRows, Known};
 #[cfg(test)]
 pub(crate) use self::keys::is_key;
 pub(crate) use self::problem::JobFileError;
+pub(crate) use self::rules::differences;
 
 use self::fields::{Fields, Override};
 use self::problem::Problems;
@@ -84,7 +86,11 @@ fn of_source(path: &Path, file: Source, overrides: &[String]) -> Result<JobFile,
         .collect::<Result<_, _>>()?;
     let mut problems = Problems::default();
     let fields = Fields::gather(&file, &overrides, &mut problems)?;
-    let mut reader = Reader { fields, problems };
+    let mut reader = Reader {
+        fields,
+        problems,
+        within: String::new(),
+    };
     let job = build::job(&mut reader, &file, path);
     let file_spots = reader.element_spots("input.files");
     match reader.problems.into_error(&file.name) {

@@ -21,9 +21,19 @@ use super::values;
 pub(super) struct Reader<'a> {
     pub(super) fields: Fields<'a>,
     pub(super) problems: Problems,
+    /// What stands before each key: nothing, or `host[0].` for the rule that is read.
+    pub(super) within: String,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// What was written for a key.
+    pub(super) fn find(&self, key: &str) -> Option<&Field<'a>> {
+        match self.within.as_str() {
+            "" => self.fields.get(key),
+            within => self.fields.get(&format!("{within}{key}")),
+        }
+    }
+
     /// A text that `read` understands; `None` if the key is missing.
     pub(super) fn text<T>(
         &mut self,
@@ -189,7 +199,7 @@ impl Reader<'_> {
 
     /// Where the elements of an array stand.
     pub(super) fn element_spots(&self, key: &str) -> Vec<Spot> {
-        let Some(field) = self.fields.get(key) else {
+        let Some(field) = self.find(key) else {
             return Vec::new();
         };
         let spot = |element: &Spanned<DeValue<'_>>| field.key.source.spot(element.span());
@@ -202,10 +212,7 @@ impl Reader<'_> {
     /// Notes what is wrong with the first of `keys` that was written, and otherwise with the file as a
     /// whole: two defaults never contradict each other, but an override may have a default as its peer.
     pub(super) fn complain(&mut self, keys: &[&str], file: &Source, complaint: Complaint) {
-        let spot = keys
-            .iter()
-            .find_map(|key| self.fields.get(key))
-            .map(Field::spot);
+        let spot = keys.iter().find_map(|key| self.find(key)).map(Field::spot);
         let spot = spot.unwrap_or_else(|| file.spot(0..0));
         self.problems.value(spot, complaint);
     }
@@ -215,11 +222,12 @@ impl Reader<'_> {
         key: &str,
         read: impl FnOnce(&DeValue<'_>) -> Result<T, Complaint>,
     ) -> Option<T> {
-        let field = self.fields.get(key)?;
+        let field = self.find(key)?;
         match read(field.value.get_ref()) {
             Ok(value) => Some(value),
             Err(complaint) => {
-                self.problems.value(field.spot(), complaint);
+                let spot = field.spot();
+                self.problems.value(spot, complaint);
                 None
             }
         }
@@ -231,28 +239,33 @@ impl Reader<'_> {
         most: usize,
         read: impl Fn(&DeValue<'_>) -> Result<T, Complaint>,
     ) -> Option<Vec<T>> {
-        let field = self.fields.get(key)?;
-        let elements = match array(field.value.get_ref()) {
-            Ok(elements) if elements.len() <= most => elements,
+        let field = self.find(key)?;
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        match array(field.value.get_ref()) {
+            Ok(elements) if elements.len() <= most => {
+                for element in elements {
+                    match read(element.get_ref()) {
+                        Ok(value) => values.push(value),
+                        Err(complaint) => {
+                            problems.push((field.key.source.spot(element.span()), complaint));
+                        }
+                    }
+                }
+            }
             Ok(elements) => {
                 let message = format!("{} values, at most {most} are taken", elements.len());
-                self.problems.value(field.spot(), Complaint::new(message));
+                let spot = field.spot();
+                self.problems.value(spot, Complaint::new(message));
                 return None;
             }
             Err(complaint) => {
-                self.problems.value(field.spot(), complaint);
+                let spot = field.spot();
+                self.problems.value(spot, complaint);
                 return None;
             }
-        };
-        let mut values = Vec::with_capacity(elements.len());
-        for element in elements {
-            match read(element.get_ref()) {
-                Ok(value) => values.push(value),
-                Err(complaint) => {
-                    self.problems
-                        .value(field.key.source.spot(element.span()), complaint);
-                }
-            }
+        }
+        for (spot, complaint) in problems {
+            self.problems.value(spot, complaint);
         }
         Some(values)
     }

@@ -980,7 +980,7 @@ fn the_examples_are_good_and_show_every_key() {
         if !fields.headers.is_empty() {
             shown_keys.insert("identity.headers");
         }
-        for tables in [&keys::POOLS, &keys::LOGINS] {
+        for tables in [&keys::POOLS, &keys::LOGINS, &keys::HOSTS] {
             for place in 0..fields.tables(tables).len() {
                 shown_keys.insert(tables.key);
                 let is_shown = |key: &&str| fields.get(&tables.key_in(place, key)).is_some();
@@ -996,7 +996,7 @@ fn the_examples_are_good_and_show_every_key() {
     assert_eq!(missing, [""; 0], "keys that no example shows");
     assert_eq!(
         shown_in_tables.len(),
-        keys::POOLS.keys.len() + keys::LOGINS.keys.len(),
+        keys::POOLS.keys.len() + keys::LOGINS.keys.len() + keys::HOSTS.keys.len(),
         "{shown_in_tables:?}"
     );
 }

@@ -7,11 +7,11 @@ use neap_core::charge::charged;
 use neap_core::classify::{Judgement, Outcome, classify};
 use neap_core::egress::ProxyId;
 use neap_core::exchange::Exchange;
-use neap_core::job::Retry;
+use neap_core::job::Job;
 use neap_core::verdict::History;
 use neap_core::{CanonicalUrl, Time, UnixMs};
-use neap_fetch::{Ask, BodyLimit, Fetched, Fetcher};
-use neap_runner::Session;
+use neap_fetch::{Ask, BodyLimit, Fetched};
+use neap_runner::{AllTerms, HostTerms, Session};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
@@ -26,9 +26,9 @@ const LONG: Duration = Duration::from_secs(3);
 
 /// Asks for URLs, one after the other.
 pub(super) struct Asker {
-    fetcher: Fetcher,
+    job: Job,
+    terms: AllTerms,
     session: Session,
-    retry: Retry,
     ways: Ways,
     dice: SmallRng,
     begun: Instant,
@@ -110,17 +110,17 @@ impl Last {
 
 impl Asker {
     pub(super) fn new(
-        fetcher: Fetcher,
+        job: Job,
+        terms: AllTerms,
         session: Session,
-        retry: Retry,
         ways: Ways,
         trace: Trace,
         is_quiet: bool,
     ) -> Asker {
         Asker {
-            fetcher,
+            job,
+            terms,
             session,
-            retry,
             ways,
             dice: SmallRng::from_os_rng(),
             begun: Instant::now(),
@@ -160,9 +160,10 @@ impl Asker {
                 cookie,
                 ..Ask::get(url, limit)
             };
-            let fetched = self.fetcher.fetch_by(&way.egress, &ask).await;
+            let fetcher = &self.terms_of(url).fetcher;
+            let fetched = fetcher.fetch_by(&way.egress, &ask).await;
             self.session.learn(url, &fetched.exchange, unix_now());
-            let mut last = self.judge(fetched, attempts);
+            let mut last = self.judge(url, fetched, attempts);
 
             // 2. Decide what follows, and say so.
             let following = self.decide(way, &mut last, &mut history, url);
@@ -194,10 +195,15 @@ impl Asker {
         }
     }
 
-    fn judge(&self, fetched: Fetched, attempts: u32) -> Last {
+    /// What holds for the host of a URL.
+    pub(super) fn terms_of(&self, url: &CanonicalUrl) -> &HostTerms {
+        self.terms.of(&self.job, &url.host())
+    }
+
+    fn judge(&self, url: &CanonicalUrl, fetched: Fetched, attempts: u32) -> Last {
         let exchange = &fetched.exchange;
         Last {
-            judgement: classify(exchange, self.asked_to_wait(exchange), attempts > 1),
+            judgement: classify(exchange, self.asked_to_wait(url, exchange), attempts > 1),
             attribution: attribute(&Evidence::from(exchange)),
             attempts,
             fetched,
@@ -214,7 +220,8 @@ impl Asker {
     ) -> Following {
         let (proxy, now) = (way.proxy(), self.now());
         let (exchange, attribution) = (&last.fetched.exchange, &last.attribution);
-        let (retry, dice) = (&self.retry, &mut self.dice);
+        let retry = &self.terms.of(&self.job, &url.host()).retry;
+        let dice = &mut self.dice;
         let asked = last.judgement.signal.retry_after;
         let charge = self
             .ways
@@ -283,10 +290,10 @@ impl Asker {
     }
 
     /// What the answer's `Retry-After` asks for, as far as `retry.retry_after_max` believes it.
-    fn asked_to_wait(&self, exchange: &Exchange) -> Option<Duration> {
+    fn asked_to_wait(&self, url: &CanonicalUrl, exchange: &Exchange) -> Option<Duration> {
         let value = exchange.result.as_ref().ok()?.header("retry-after")?;
         let asked = neap_parse::dates::retry_after(value, unix_now())?;
-        Some(asked.min(self.retry.retry_after_max))
+        Some(asked.min(self.terms_of(url).retry.retry_after_max))
     }
 }
 

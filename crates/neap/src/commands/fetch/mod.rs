@@ -20,12 +20,11 @@ mod robots;
 mod trace;
 mod ways;
 
-use std::sync::Arc;
-
 use neap_core::attribution::{Attribution, Fault};
-use neap_core::job::{Job, RobotsMode, Template};
+use neap_core::job::{Job, Template};
 use neap_core::{CanonicalUrl, classify::Outcome};
-use neap_fetch::{BodyLimit, Egress, Fetcher, MemoryBudget, Sockets};
+use neap_fetch::{BodyLimit, Egress};
+use neap_runner::{AllTerms, Shared};
 
 use self::asker::{Asker, Last, What};
 use self::robots::Rules;
@@ -33,7 +32,7 @@ use self::trace::{Detail, Trace};
 use self::ways::Ways;
 use crate::cli::{Fetch, FetchFormat, Global};
 use crate::exit::{self, Exit};
-use crate::failure::{Failure, words};
+use crate::failure::Failure;
 use crate::jobfile;
 use crate::print::escape::{for_terminal, quoted};
 use crate::tell::{cause, fault};
@@ -45,7 +44,7 @@ const PLAIN_JOB: &str = "neap = 1\nname = \"fetch\"\n[input]\nurls = [\"http://u
 const MOST_PROXIES: usize = 1_000;
 
 /// Sockets at once: one for the request, and one for a second address of its host while the first is silent.
-const SOCKETS: usize = 2;
+const SOCKETS: u32 = 2;
 
 /// Fetches one URL.
 ///
@@ -64,11 +63,8 @@ pub(crate) async fn fetch(global: &Global, options: &Fetch) -> Result<Exit, Fail
         None => jobfile::read_text("neap fetch", PLAIN_JOB, &options.overrides.set)?.job,
     };
     let mut asker = asker(global, options, &job, &url)?;
-    let mut rules = match job.robots.mode {
-        RobotsMode::Obey if !options.ignore_robots => Some(Rules::new(&job.identity.user_agent)),
-        RobotsMode::Obey | RobotsMode::Warn | RobotsMode::Off => None,
-    };
-    let ended = follow(&mut asker, rules.as_mut(), url, job.request.redirects).await?;
+    let mut rules = (!options.ignore_robots).then(Rules::default);
+    let ended = follow(&mut asker, rules.as_mut(), url).await?;
     if let Some(last) = ended
         .last
         .as_ref()
@@ -96,7 +92,6 @@ async fn follow(
     asker: &mut Asker,
     mut rules: Option<&mut Rules>,
     mut url: CanonicalUrl,
-    redirects: u32,
 ) -> Result<Ended, Failure> {
     let mut followed = 0;
     loop {
@@ -111,6 +106,7 @@ async fn follow(
                 why: None,
             });
         };
+        let redirects = asker.terms_of(&url).request.redirects;
         let why = match CanonicalUrl::join(url.url(), &location) {
             Err(error) => format!(
                 "it leads to {}, which cannot be asked for: {error}",
@@ -166,10 +162,8 @@ fn asker(
     url: &CanonicalUrl,
 ) -> Result<Asker, Failure> {
     let lookup = |name: &str| std::env::var(name).ok();
-    let settings = neap_runner::fetch_settings(job, [url.host()].into(), lookup)?;
-    let memory = Arc::new(MemoryBudget::default());
-    let fetcher = Fetcher::new(&settings, memory, Sockets::new(SOCKETS))
-        .map_err(|error| Failure::usage(words(&error), "see `[identity]` of the job file"))?;
+    let home = [url.host()].into();
+    let terms = AllTerms::new(job, &home, &Shared::new(SOCKETS), lookup)?;
     let detail = match (options.trace, global.verbose) {
         (true, _) => Detail::Story,
         (false, 0) => Detail::Nothing,
@@ -183,10 +177,11 @@ fn asker(
         true => Ways::of_job(job, &neap_runner::proxies(job, lookup)?),
         false => Ways::through(given(&options.proxy, lookup)?, job.retry.swap_proxy_after),
     };
+    let session = neap_runner::session(job, asker::unix_now())?;
     Ok(Asker::new(
-        fetcher,
-        neap_runner::session(job, asker::unix_now())?,
-        job.retry.clone(),
+        job.clone(),
+        terms,
+        session,
         ways,
         trace,
         global.quiet > 0,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use neap_core::classify::Outcome;
 use neap_core::exchange::Exchange;
+use neap_core::job::RobotsMode;
 use neap_core::{CanonicalUrl, Host};
 use neap_fetch::BodyLimit;
 use neap_parse::Robots;
@@ -25,21 +26,13 @@ const MOST_BYTES: u64 = 1 << 20;
 const HELP: &str = "the job obeys robots.txt (`robots.mode`); `--ignore-robots` asks all the same";
 
 /// The rules of the hosts that were asked.
+#[derive(Default)]
 pub(super) struct Rules {
-    /// As whom they are read.
-    product_token: String,
     /// `None` for a host of which nobody can tell.
     known: BTreeMap<Host, Option<Robots>>,
 }
 
 impl Rules {
-    pub(super) fn new(user_agent: &str) -> Rules {
-        Rules {
-            product_token: neap_parse::robots::product_token(user_agent).to_owned(),
-            known: BTreeMap::new(),
-        }
-    }
-
     /// Sees that a URL may be asked for; asks its host for its rules unless they are known.
     ///
     /// # Errors
@@ -49,6 +42,11 @@ impl Rules {
         asker: &mut Asker,
         url: &CanonicalUrl,
     ) -> Result<(), Failure> {
+        match asker.terms_of(url).robots.mode {
+            RobotsMode::Obey => {}
+            // What is only warned of is asked for all the same.
+            RobotsMode::Warn | RobotsMode::Off => return Ok(()),
+        }
         let host = url.host();
         if !self.known.contains_key(&host) {
             let rules = self.of(asker, &host).await?;
@@ -75,6 +73,7 @@ impl Rules {
 
     async fn of(&self, asker: &mut Asker, host: &Host) -> Result<Option<Robots>, Failure> {
         let mut url = CanonicalUrl::of(host.robots_url()).expect("a robots URL is short and http");
+        let token = asker.terms_of(&url).product_token.clone();
         for _ in 0..=MOST_REDIRECTS {
             let limit = BodyLimit::CutAt(MOST_BYTES);
             let Some(last) = asker.ask(What::Robots, &url, limit).await? else {
@@ -87,7 +86,7 @@ impl Rules {
                     None => return Ok(Some(Robots::allow_all())),
                 },
                 Outcome::Success | Outcome::Gone | Outcome::Refused | Outcome::ClientError => {
-                    return Ok(Some(self.read(exchange)));
+                    return Ok(Some(read(exchange, &token)));
                 }
                 Outcome::RateLimited
                 | Outcome::Overload
@@ -100,14 +99,14 @@ impl Rules {
         // More redirects than that: as if there were no robots file.
         Ok(Some(Robots::allow_all()))
     }
+}
 
-    fn read(&self, exchange: &Exchange) -> Robots {
-        match &exchange.result {
-            Ok(answer) if (200..300).contains(&answer.status) => {
-                Robots::parse(&answer.body, &self.product_token)
-            }
-            Ok(_) | Err(_) => Robots::allow_all(),
+fn read(exchange: &Exchange, product_token: &str) -> Robots {
+    match &exchange.result {
+        Ok(answer) if (200..300).contains(&answer.status) => {
+            Robots::parse(&answer.body, product_token)
         }
+        Ok(_) | Err(_) => Robots::allow_all(),
     }
 }
 

@@ -81,6 +81,15 @@ impl<'a> Fields<'a> {
         field: Field<'a>,
         problems: &mut Problems,
     ) {
+        if tables.has_section(name) {
+            let source = field.key.source.clone();
+            for (key, value) in table(field, problems).into_iter().flatten() {
+                let name = format!("{name}.{}", key.get_ref());
+                let key = source.spot(key.span());
+                self.add_to_table(tables, place, &name, Field { key, value }, problems);
+            }
+            return;
+        }
         match tables.find(name) {
             Some(name) => {
                 self.fields.insert(tables.key_in(place, name), field);
