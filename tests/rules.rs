@@ -1,6 +1,8 @@
 //! Does a rule for some hosts hold for them, and for no other?
 
-use neap_testkit::{Reply, Site};
+use std::net::Ipv4Addr;
+
+use neap_testkit::{ForwardProxy, Reply, Site};
 
 use crate::support::Place;
 
@@ -126,4 +128,45 @@ fn check_tells_what_holds_for_a_host() {
     }
     let said = check("ftp://a.example").expect(2);
     assert!(said.err.contains("is no host"), "{}", said.err);
+}
+
+#[test]
+fn a_rule_lets_its_hosts_begin_with_another_pool() {
+    let site = Site::builder().fallback(|_| Reply::ok("")).start();
+    let proxy = || {
+        ForwardProxy::builder()
+            .every_name(Ipv4Addr::LOCALHOST.into())
+            .start()
+    };
+    let (cheap, dear) = (proxy(), proxy());
+    let place = Place::new();
+    let port = site.address().port();
+    let urls: Vec<String> = ["open", "walled"]
+        .iter()
+        .flat_map(|name| (0..5).map(move |n| format!("'http://{name}.example:{port}/{n}'")))
+        .collect();
+    place.write(
+        "job.toml",
+        &format!(
+            "neap = 1\n[input]\nurls = [{}]\n[robots]\nmode = 'off'\n\
+             [[proxy.pool]]\nname = 'cheap'\nurls = ['{}']\n[[proxy.pool]]\nname = 'dear'\nurls = ['{}']\n\
+             [[host]]\nmatch = 'walled.example'\nproxy.pool = 'dear'\n",
+            urls.join(", "),
+            cheap.url(),
+            dear.url()
+        ),
+    );
+    place.neap(&["run", "job.toml"]).expect(0);
+    let to = |proxy: &ForwardProxy, name: &str| {
+        let passed = proxy.passed();
+        passed
+            .iter()
+            .filter(|passed| passed.target.contains(name))
+            .count()
+    };
+    assert_eq!((to(&cheap, "open"), to(&cheap, "walled")), (5, 0));
+    assert_eq!((to(&dear, "open"), to(&dear, "walled")), (0, 5));
+    let url = format!("http://walled.example:{port}/0");
+    place.neap(&["fetch", &url, "--job", "job.toml"]).expect(0);
+    assert_eq!((to(&cheap, "walled"), to(&dear, "walled")), (0, 6));
 }

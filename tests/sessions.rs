@@ -392,3 +392,75 @@ fn a_wall_that_wants_its_cookie_back_is_passed_and_others_see_none() {
             .all(|asked| asked.header("cookie").is_none())
     );
 }
+
+/// A site that serves those alone whom its authority vouches for, and what they need in `place`.
+fn closed_site(place: &Place, ip: &str, authority: &Authority, clients: &Authority) -> Site {
+    let client = clients.identity(&["client.example"]).client_pem();
+    place.write("client.pem", &client);
+    place.write("ca.pem", &authority.pem());
+    let identity = authority.identity(&[ip]).asking_for(clients);
+    Site::bind(ip)
+        .tls(&identity)
+        .page("/", Reply::ok("in"))
+        .start()
+}
+
+#[test]
+fn a_certificate_opens_its_host_and_is_shown_to_no_other() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let place = Place::new();
+    let one = closed_site(&place, "127.0.0.1", &authority, &clients);
+    let other = closed_site(&place, "127.0.0.2", &authority, &clients);
+    let file = |login: &str, ca: &str| {
+        format!(
+            "neap = 1\n[input]\nurls = ['{}', '{}']\n[robots]\nmode = 'off'\n[retry]\nattempts = 1\n\
+             [adaptive]\ngive_up_after = '1s'\n{ca}\n{login}",
+            one.url("/"),
+            other.url("/")
+        )
+    };
+    let ca = "[request]\nca_file = 'ca.pem'";
+    let login = format!(
+        "[[identity.auth]]\norigin = '{}'\ncertificate = 'client.pem'\nkey = 'client.pem'\n",
+        one.base_url().trim_end_matches('/')
+    );
+    for (login, ca, opened) in [(login.as_str(), ca, 1), ("", ca, 0), (&login, "", 0)] {
+        place.write("job.toml", &file(login, ca));
+        let db = format!("{opened}{}{}.db", login.len(), ca.len());
+        place.neap(&["--db", &db, "run", "job.toml"]);
+        assert_eq!(one.count("/"), opened);
+        assert_eq!(
+            other.asked(),
+            0,
+            "the certificate was shown to another host"
+        );
+        one.clear_log();
+    }
+    place.write("job.toml", &file(&login, ca));
+    for (text, why) in [
+        ("nonsense", "there is no certificate in it"),
+        (&clients.pem(), "there is no private key"),
+    ] {
+        place.write("client.pem", text);
+        let said = place.neap(&["check", "job.toml"]);
+        assert!(said.err.contains(why), "{}", said.err);
+    }
+}
+
+#[test]
+fn requests_come_from_the_address_that_the_job_names() {
+    let site = Site::builder()
+        .fallback(|asked| Reply::ok(format!("{}", asked.peer)))
+        .start();
+    let place = Place::new();
+    place.write(
+        "job.toml",
+        &format!(
+            "neap = 1\n[input]\nurls = ['{}']\n[robots]\nmode = 'off'\n[request]\nbind = '127.0.0.5'\n",
+            site.url("/")
+        ),
+    );
+    place.neap(&["run", "job.toml"]).expect(0);
+    let said = place.neap(&["body", &site.url("/")]).expect(0);
+    assert!(said.out.starts_with("127.0.0.5:"), "{}", said.out);
+}

@@ -8,13 +8,15 @@ mod expect;
 mod identity;
 mod rules;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::expect::{AtMost, Brought, Expect, StatusRange, Unmet};
-pub use self::identity::{Auth, DEFAULT_USER_AGENT, Identity, Login, Reference, Template};
+pub use self::identity::{
+    Auth, CertificateFiles, DEFAULT_USER_AGENT, Identity, Login, Reference, Template,
+};
 pub use self::rules::{HostPattern, HostRule, MAX_HOST_PATTERN_BYTES};
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
@@ -256,6 +258,10 @@ pub struct Request {
     pub private_addresses: bool,
     /// Name servers to ask, at most [`MAX_NAME_SERVERS`]. Default: none, that is the system's.
     pub name_servers: Vec<SocketAddr>,
+    /// A file of certificates of authorities that are trusted besides the system's; absolute. Default: none.
+    pub ca_file: Option<String>,
+    /// The address of this machine that connections come from. Default: the system chooses.
+    pub bind: Option<IpAddr>,
 }
 
 /// Most `request.name_servers`: resolv.conf(5) has 3, and more than two are hardly ever asked.
@@ -274,6 +280,8 @@ impl Default for Request {
             redirects: 10,
             private_addresses: false,
             name_servers: Vec::new(),
+            ca_file: None,
+            bind: None,
         }
     }
 }
@@ -293,6 +301,9 @@ pub struct Limits {
     pub delay: Duration,
     /// What the limits of a host, learned and configured, are kept by. Default: `host`.
     pub key: LimitKey,
+    /// Bytes of bodies a second over all hosts, as sent; at least
+    /// [`LEAST_BYTES_PER_SECOND`](crate::bandwidth::LEAST_BYTES_PER_SECOND). Default: no limit.
+    pub bandwidth: Option<u64>,
 }
 
 impl Default for Limits {
@@ -303,6 +314,7 @@ impl Default for Limits {
             per_host_rate: None,
             delay: Duration::ZERO,
             key: LimitKey::Host,
+            bandwidth: None,
         }
     }
 }

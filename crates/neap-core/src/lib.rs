@@ -7,6 +7,7 @@
 pub mod address;
 pub mod attribution;
 pub mod backoff;
+pub mod bandwidth;
 pub mod canonical;
 pub mod charge;
 pub mod classify;

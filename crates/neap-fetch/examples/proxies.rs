@@ -88,6 +88,9 @@ fn fetcher(authority: &Authority) -> Fetcher {
         logins: [].into(),
         addresses: AddressRule::new(true, []),
         extra_roots: vec![authority.der().into()],
+        client_certificate: None,
+        bind: None,
+        pace: None,
     };
     let memory = Arc::new(MemoryBudget::default());
     Fetcher::new(&settings, memory, Sockets::new(AT_ONCE)).expect("a fetcher")

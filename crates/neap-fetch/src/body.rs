@@ -12,6 +12,7 @@ use crate::decode::{DecodeError, Decoder, PIECE_BYTES, append};
 use crate::failure::{self, Reached};
 use crate::incoming::Incoming;
 use crate::memory::{FREE_BYTES, MemoryBudget, Share};
+use crate::pace::Pace;
 use crate::phases::Phases;
 
 /// Pieces that are decoded before other exchanges get their turn: half a MiB, well under a
@@ -45,6 +46,7 @@ pub(crate) struct Reader<'a> {
     request: &'a Request,
     phases: &'a Phases,
     memory: &'a MemoryBudget,
+    pace: Option<&'a Pace>,
     decoder: Decoder,
     limit: u64,
     is_cut: bool,
@@ -65,6 +67,7 @@ impl<'a> Reader<'a> {
         limit: BodyLimit,
         phases: &'a Phases,
         memory: &'a MemoryBudget,
+        pace: Option<&'a Pace>,
     ) -> Result<Reader<'a>, Failure> {
         let status = response.status();
         let (limit, is_cut) = match limit {
@@ -90,6 +93,7 @@ impl<'a> Reader<'a> {
             request,
             phases,
             memory,
+            pace,
             decoder,
             limit,
             is_cut,
@@ -106,6 +110,10 @@ impl<'a> Reader<'a> {
     pub(crate) async fn read(mut self) -> Result<Body, Failure> {
         let mut is_whole = true;
         while let Some(chunk) = self.next_chunk().await? {
+            if let Some(pace) = self.pace {
+                // Our own wait: it is not the host's silence.
+                self.phases.waited(pace.take(chunk.len()).await);
+            }
             match self.take(&chunk).await {
                 Ok(()) => {}
                 Err(DecodeError::TooLarge(_)) if self.is_cut => {

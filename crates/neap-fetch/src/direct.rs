@@ -23,6 +23,8 @@ use crate::tcp::{self, Socket};
 pub(crate) struct Direct {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) tls: Arc<ClientConfig>,
+    /// The address of this machine that it comes from.
+    pub(crate) from: Option<IpAddr>,
     /// Time for names, TCP and TLS together.
     pub(crate) timeout: Duration,
 }
@@ -49,7 +51,8 @@ impl Direct {
         let host = url.host().ok_or_else(no_host)?;
         let port = url.port_or_known_default().ok_or_else(no_host)?;
         let addresses = self.addresses(&host, port, deadline).await?;
-        let (socket, address) = tcp::connect(&addresses, deadline, place, sockets).await?;
+        let (socket, address) =
+            tcp::connect(&addresses, self.from, deadline, place, sockets).await?;
         let about = About {
             address: Some(address),
             ..About::default()

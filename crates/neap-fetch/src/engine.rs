@@ -63,6 +63,7 @@ impl Engine {
             direct: Direct {
                 resolver: Arc::clone(resolver),
                 tls: Arc::new(tls.clone()),
+                from: settings.bind,
                 timeout: settings.request.connect_timeout,
             },
             through: Connector::new(settings, tls, Arc::clone(resolver))?,

@@ -22,6 +22,7 @@ use crate::headers::Headers;
 use crate::incoming::{ClientError, Incoming};
 use crate::kept::Key;
 use crate::memory::{MemoryBudget, Share};
+use crate::pace::Pace;
 use crate::phases::Phases;
 use crate::route;
 use crate::settings::{FetchError, FetchSettings};
@@ -68,6 +69,7 @@ struct Inner {
     headers: Headers,
     addresses: AddressRule,
     request: Request,
+    pace: Option<Pace>,
     memory: Arc<MemoryBudget>,
     layers: Layers,
 }
@@ -125,11 +127,13 @@ impl Fetcher {
         memory: Arc<MemoryBudget>,
     ) -> Result<Fetcher, FetchError> {
         let sockets = Arc::clone(&layers.sockets);
+        let tls = tls::showing(&layers.tls, settings.client_certificate.as_ref());
         Ok(Fetcher(Arc::new(Inner {
-            engine: Engine::new(settings, &layers.tls, &layers.resolver, sockets)?,
+            engine: Engine::new(settings, &tls, &layers.resolver, sockets)?,
             headers: Headers::new(settings)?,
             addresses: settings.addresses.clone(),
             request: settings.request.clone(),
+            pace: settings.pace.clone(),
             memory,
             layers,
         })))
@@ -292,7 +296,8 @@ impl Inner {
         let version = response.version();
         let address = response.address();
         let headers = response.headers().clone();
-        let read = match Reader::new(response, &self.request, limit, phases, &self.memory) {
+        let pace = self.pace.as_ref();
+        let read = match Reader::new(response, &self.request, limit, phases, &self.memory, pace) {
             Ok(reader) => reader.read().await,
             Err(failure) => Err(failure),
         };

@@ -189,6 +189,9 @@ mod tests {
             logins: BTreeMap::new(),
             addresses: AddressRule::default(),
             extra_roots: Vec::new(),
+            client_certificate: None,
+            bind: None,
+            pace: None,
         }
     }
 

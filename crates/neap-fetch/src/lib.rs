@@ -16,6 +16,8 @@
 //! | `route`, `certificate` | what was seen on the way? |
 //! | `phases` | how long did names, connecting and waiting take? |
 //! | `incoming`, `body`, `decode`, `memory` | how is a body read without running out of memory? |
+//! | `pace` | how are bodies read no faster than a job allows? |
+//! | `pem` | which certificates and keys are in files? |
 //! | `failure` | what does an error of the layers below mean? |
 
 mod body;
@@ -33,6 +35,8 @@ mod incoming;
 mod kept;
 mod lease;
 mod memory;
+mod pace;
+mod pem;
 mod phases;
 mod route;
 mod settings;
@@ -46,5 +50,10 @@ pub use egress::{Egress, ProxyError, TemplateError};
 pub use fetcher::{Ask, Fetched, Fetcher, MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 pub use headers::REDACTED;
 pub use memory::{DEFAULT_MEMORY_BYTES, FREE_BYTES, MemoryBudget, Share};
+pub use pace::Pace;
+pub use pem::{ClientCertificate, PemError, certificates};
 pub use settings::{FetchError, FetchSettings, JobHeader};
 pub use sockets::Sockets;
+
+/// A certificate as TLS has it: DER.
+pub use rustls::pki_types::CertificateDer;

@@ -1,12 +1,16 @@
 //! What must be known before the first request goes out?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use http::header::{HeaderName, HeaderValue};
 use neap_core::address::AddressRule;
 use neap_core::host::Host;
 use neap_core::job::Request;
 use rustls::pki_types::CertificateDer;
+
+use crate::pace::Pace;
+use crate::pem::ClientCertificate;
 
 /// What a [`Fetcher`](crate::Fetcher) is made from.
 #[derive(Debug, Clone)]
@@ -28,6 +32,14 @@ pub struct FetchSettings {
     pub addresses: AddressRule,
     /// Certificates to trust besides the system's, in DER; usually none.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// What every host is shown that asks for a certificate: so only for a fetcher of one host. Proxies are not
+    /// shown it. Default: nothing.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The address of this machine that connections come from, those to proxies included. Hosts of which no
+    /// address is of its family cannot be reached. Default: the system chooses.
+    pub bind: Option<IpAddr>,
+    /// How fast bodies are read, together with all that share it. Default: as fast as they come.
+    pub pace: Option<Pace>,
 }
 
 /// A request header that the job file asks for.

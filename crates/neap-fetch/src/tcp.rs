@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
@@ -30,21 +30,25 @@ pub(crate) struct Socket {
     _place: Place,
 }
 
-/// Connects to one of `addresses`, and says to which.
+/// Connects to one of `addresses`, and says to which; from an address of this machine if there is one given, and
+/// then only to those of its family.
 ///
 /// # Errors
 /// The error of the address that failed first, or [`io::ErrorKind::TimedOut`].
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
+    from: Option<IpAddr>,
     deadline: Instant,
     place: Place,
     sockets: &Sockets,
 ) -> io::Result<(Socket, SocketAddr)> {
-    if let &[address] = addresses {
-        let tried = try_one(address, deadline, place).await;
+    let is_reachable = |to: &&SocketAddr| from.is_none_or(|from| from.is_ipv6() == to.is_ipv6());
+    let addresses: Vec<SocketAddr> = addresses.iter().filter(is_reachable).copied().collect();
+    if let [address] = addresses[..] {
+        let tried = try_one(address, from, deadline, place).await;
         return tried.map_err(|(error, _)| error);
     }
-    let mut waiting = in_turns(addresses);
+    let mut waiting = in_turns(&addresses);
     let mut under_way = FuturesUnordered::new();
     let mut first_error = None;
     let mut free = Some(place);
@@ -55,7 +59,7 @@ pub(crate) async fn connect(
             let now = Instant::now();
             let sharers = u32::try_from(waiting.len()).unwrap_or(u32::MAX - 1) + 1;
             let share = deadline.saturating_duration_since(now) / sharers;
-            under_way.push(try_one(address, now + share, place));
+            under_way.push(try_one(address, from, now + share, place));
         }
         tokio::select! {
             Some(tried) = under_way.next() => match tried {
@@ -73,10 +77,11 @@ pub(crate) async fn connect(
 
 async fn try_one(
     address: SocketAddr,
+    from: Option<IpAddr>,
     until: Instant,
     place: Place,
 ) -> Result<(Socket, SocketAddr), (io::Error, Place)> {
-    match timeout_at(until, TcpStream::connect(address)).await {
+    match timeout_at(until, open(address, from)).await {
         Ok(Ok(stream)) => {
             // Requests are whole writes: to wait for more would only delay them.
             if let Err(error) = stream.set_nodelay(true) {
@@ -94,6 +99,18 @@ async fn try_one(
             Err((io::Error::new(io::ErrorKind::TimedOut, text), place))
         }
     }
+}
+
+async fn open(address: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(address).await;
+    };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(address).await
 }
 
 fn no_address() -> io::Error {
@@ -181,7 +198,7 @@ mod tests {
         let closed = "127.0.0.1:1".parse().unwrap();
         let sockets = Sockets::new(1);
         let place = sockets.place().await;
-        let (socket, address) = connect(&[closed, open], soon(), place, &sockets)
+        let (socket, address) = connect(&[closed, open], None, soon(), place, &sockets)
             .await
             .unwrap();
         assert_eq!((address, sockets.open()), (open, 1));
@@ -195,10 +212,28 @@ mod tests {
         let sockets = Sockets::new(1);
         for addresses in [&closed[..], &closed[..1]] {
             let place = sockets.place().await;
-            let error = connect(addresses, soon(), place, &sockets).await;
+            let error = connect(addresses, None, soon(), place, &sockets).await;
             let kind = error.unwrap_err().kind();
             assert_eq!(kind, io::ErrorKind::ConnectionRefused);
             assert_eq!(sockets.open(), 0);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_from_the_address_that_was_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let from: IpAddr = "127.0.0.3".parse().unwrap();
+        let sockets = Sockets::new(1);
+        let other: SocketAddr = "[::1]:1".parse().unwrap();
+        let place = sockets.place().await;
+        let made = connect(&[other, to], Some(from), soon(), place, &sockets).await;
+        let (_socket, _) = made.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.ip(), from);
+        let more = Sockets::new(1);
+        let place = more.place().await;
+        let none = connect(&[other], Some(from), soon(), place, &more).await;
+        assert_eq!(none.unwrap_err().kind(), io::ErrorKind::NotConnected);
     }
 }

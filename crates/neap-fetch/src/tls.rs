@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tracing::warn;
 
 use crate::certificate;
+use crate::pem::ClientCertificate;
 use crate::phases::note_certificate;
 use crate::settings::FetchError;
 
@@ -33,6 +35,18 @@ pub(crate) fn config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientCo
     Ok(config)
 }
 
+/// For hosts that are shown this certificate if they ask for one, or none. Sessions are not shared with those who show
+/// another.
+pub(crate) fn showing(config: &ClientConfig, client: Option<&ClientCertificate>) -> ClientConfig {
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = match client {
+        Some(ClientCertificate(key)) => Arc::new(SingleCertAndKey::from(Arc::clone(key))),
+        None => Arc::new(NoCertificate),
+    };
+    config.resumption = rustls::client::Resumption::default();
+    config
+}
+
 /// For hosts behind proxies: no session is resumed, so that nothing tells a host that two proxies
 /// serve one client, and every connection shows its certificate.
 pub(crate) fn through_proxies(config: &ClientConfig) -> ClientConfig {
@@ -41,11 +55,27 @@ pub(crate) fn through_proxies(config: &ClientConfig) -> ClientConfig {
     config
 }
 
-/// For proxies that speak TLS themselves, which is HTTP/1.1 for CONNECT.
+/// For proxies that speak TLS themselves, which is HTTP/1.1 for CONNECT. They are shown no certificate: it is for the
+/// host behind them.
 pub(crate) fn with_proxies(config: &ClientConfig) -> ClientConfig {
     let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(NoCertificate);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
+}
+
+/// Has nothing to show.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// The usual verifier, and a note of what it was shown: of a certificate that is refused nothing is

@@ -17,12 +17,14 @@
 //! | `jobs` | what does one job need while it runs? |
 //! | `secrets` | what do the secrets of a job hold? |
 //! | `terms` | what holds for one host of a job? |
+//! | `certificates` | which certificates does a job trust and show? |
 //! | `session` | which cookies does a job hold? |
 //! | `clock` | what time is it, for the core and for the store? |
 //! | `stop` | how does a run end before its work does? |
 //! | `progress`, `report` | how far is it, and what came of it? |
 
 mod canary;
+mod certificates;
 mod clock;
 mod desk;
 mod exits;
@@ -41,6 +43,7 @@ mod sitemaps;
 mod stop;
 mod terms;
 
+pub use certificates::{CertificateError, MAX_PEM_BYTES};
 pub use jobs::{RunJob, Shared, check_secrets, proxies, session};
 pub use progress::{HostLine, Progress, Standstill};
 pub use proxies::{LineError, MAX_LIST_BYTES, MAX_LIST_LINES, ProxyListError, ProxyLists};

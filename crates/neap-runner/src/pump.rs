@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::desk::{Desk, Permit, Slot};
 use crate::flow::Workshop;
@@ -93,6 +94,14 @@ pub enum RunError {
         job: String,
         /// What is wrong with them.
         source: ProxyListError,
+    },
+    /// The certificates of a job cannot be used.
+    #[error("job {job}: {source}")]
+    Certificates {
+        /// The job.
+        job: String,
+        /// What is wrong with them.
+        source: CertificateError,
     },
     /// The cookies of a job cannot be used.
     #[error("job {job}: {source}")]

@@ -46,8 +46,11 @@ impl Secrets {
                 is_safe: identity.safe_headers.contains(name),
             });
         }
-        let login = |auth: &Auth| Ok((auth.origin.clone(), login(job, auth, &lookup)?));
-        let logins: Result<_, RunError> = identity.auth.iter().map(login).collect();
+        let logins = identity.auth.iter().filter_map(|auth| {
+            let sent = login(job, auth, auth.login.as_ref()?, &lookup);
+            Some(sent.map(|sent| (auth.origin.clone(), sent)))
+        });
+        let logins: Result<_, RunError> = logins.collect();
         Ok(Secrets {
             headers,
             logins: logins?,
@@ -59,11 +62,12 @@ impl Secrets {
 fn login(
     job: &Job,
     auth: &Auth,
+    login: &Login,
     lookup: &impl Fn(&str) -> Option<String>,
 ) -> Result<HeaderValue, RunError> {
     let what = || format!("the login of {}", auth.origin);
     let resolved = |template| resolved(job, &what, template, lookup);
-    let text = match &auth.login {
+    let text = match login {
         Login::Bearer(token) => format!("Bearer {}", resolved(token)?),
         Login::Basic { user, password } => {
             let (user, password) = (resolved(user)?, resolved(password)?);
@@ -133,7 +137,11 @@ mod tests {
     fn job(origin: &str, login: Login) -> Job {
         let mut job = Job::named("prices");
         let origin = Host::parse(origin).unwrap();
-        job.identity.auth.push(Auth { origin, login });
+        job.identity.auth.push(Auth {
+            origin,
+            login: Some(login),
+            certificate: None,
+        });
         job
     }
 

@@ -3,14 +3,15 @@
 //! A job has terms of its own, and others for each rule of its file. Which are a host's says
 //! [`Job::rule_for`]: the first rule that matches, or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use neap_core::Host;
 use neap_core::address::AddressRule;
 use neap_core::job::{HostRule, Job, Request, Retry, Robots, RobotsMode};
 use neap_core::scheduler::JobSettings;
-use neap_fetch::{FetchSettings, Fetcher};
+use neap_fetch::{ClientCertificate, FetchSettings, Fetcher, Pace};
 
+use crate::certificates::{self, CertificateError};
 use crate::jobs::Shared;
 use crate::pump::RunError;
 use crate::secrets::Secrets;
@@ -56,6 +57,8 @@ pub struct AllTerms {
     base: HostTerms,
     /// As the job has its rules.
     rules: Vec<HostTerms>,
+    /// Of hosts that are shown a certificate of the job's: each has a client of its own, or others were shown it, too.
+    certified: BTreeMap<Host, HostTerms>,
 }
 
 impl AllTerms {
@@ -70,30 +73,54 @@ impl AllTerms {
         shared: &Shared,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<AllTerms, RunError> {
-        let settings = settings(job, Secrets::of(job, &lookup)?, input_hosts.clone());
         let addresses = AddressRule::new(job.request.private_addresses, input_hosts);
-        let settings = FetchSettings {
-            addresses: addresses.clone(),
-            ..settings
-        };
-        let base = terms(job, shared.fetcher(&settings)?);
-        let of_rule = |rule: &HostRule| {
-            let settings = FetchSettings {
-                addresses: addresses.clone(),
-                ..settings_of_rule(job, rule, input_hosts, &lookup)?
+        let of_files = |source| certificates_error(job, source);
+        let clients = certificates::clients(job).map_err(of_files)?;
+        let roots = certificates::roots(job).map_err(of_files)?;
+        let pace = job.limits.bandwidth.map(Pace::new);
+        // What the job sends to its hosts, those of one rule or none.
+        let settings_for = |rule: Option<&HostRule>| -> Result<FetchSettings, RunError> {
+            let settings = match rule {
+                None => settings(job, Secrets::of(job, &lookup)?, input_hosts.clone()),
+                Some(rule) => settings_of_rule(job, rule, input_hosts, &lookup)?,
             };
-            Ok(terms(&job.under(rule), base.fetcher.beside(&settings)?))
+            Ok(FetchSettings {
+                addresses: addresses.clone(),
+                extra_roots: roots.clone(),
+                pace: pace.clone(),
+                ..settings
+            })
+        };
+        let base = terms(job, shared.fetcher(&settings_for(None)?)?);
+        let of_rule = |rule: &HostRule| {
+            let fetcher = base.fetcher.beside(&settings_for(Some(rule))?)?;
+            Ok(terms(&job.under(rule), fetcher))
         };
         let rules: Result<_, RunError> = job.hosts.iter().map(of_rule).collect();
+        let of_client = |(host, client): (Host, ClientCertificate)| {
+            let rule = job.rule_for(&host).map(|place| &job.hosts[place]);
+            let mut settings = settings_for(rule)?;
+            settings.client_certificate = Some(client);
+            let fetcher = base.fetcher.beside(&settings)?;
+            let terms = match rule {
+                Some(rule) => terms(&job.under(rule), fetcher),
+                None => terms(job, fetcher),
+            };
+            Ok((host, terms))
+        };
+        let certified: Result<_, RunError> = clients.into_iter().map(of_client).collect();
         Ok(AllTerms {
             rules: rules?,
+            certified: certified?,
             base,
         })
     }
 
     /// Those of a host; `job` is the one that they are of.
     pub fn of(&self, job: &Job, host: &Host) -> &HostTerms {
-        self.of_rule(job, host).unwrap_or(&self.base)
+        let certified = self.certified.get(host);
+        let ruled = || self.of_rule(job, host);
+        certified.or_else(ruled).unwrap_or(&self.base)
     }
 
     /// Those of a host that a rule is for.
@@ -111,7 +138,17 @@ pub(crate) fn check(job: &Job, lookup: impl Fn(&str) -> Option<String>) -> Resul
     for rule in &job.hosts {
         Secrets::of(&job.under(rule), &lookup)?;
     }
+    let of_files = |source| certificates_error(job, source);
+    certificates::clients(job).map_err(of_files)?;
+    certificates::roots(job).map_err(of_files)?;
     Ok(())
+}
+
+fn certificates_error(job: &Job, source: CertificateError) -> RunError {
+    RunError::Certificates {
+        job: job.name.clone(),
+        source,
+    }
 }
 
 fn terms(job: &Job, fetcher: Fetcher) -> HostTerms {
@@ -134,6 +171,9 @@ fn settings(job: &Job, secrets: Secrets, header_hosts: BTreeSet<Host>) -> FetchS
         header_hosts,
         logins: secrets.logins,
         extra_roots: Vec::new(),
+        client_certificate: None,
+        bind: job.request.bind,
+        pace: None,
     }
 }
 
@@ -168,8 +208,6 @@ fn settings_of_rule(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use neap_core::job::{HostPattern, Template};
 
     use super::*;

@@ -14,6 +14,8 @@ pub struct Asked {
     pub micros: u64,
     /// The site's own address that was asked; tells apart the addresses of a site with several.
     pub local: SocketAddr,
+    /// The address that the client came from.
+    pub peer: SocketAddr,
     /// Which connection carried the request, counted from 1 in the order they were accepted.
     pub connection: u64,
     /// The how many-th request of its connection it is, counted from 1.

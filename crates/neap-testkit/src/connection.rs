@@ -68,13 +68,16 @@ impl Wire for TlsStream<TcpStream> {
 /// The client closed the connection or broke it.
 struct Gone;
 
+/// Addresses of both ends of a connection: the site's own, and the client's.
+pub(crate) type Ends = (SocketAddr, SocketAddr);
+
 /// Opens a connection as the host does, and serves it until one side ends it.
-pub(crate) async fn open(stream: TcpStream, local: SocketAddr, host: Arc<Host>) {
+pub(crate) async fn open(stream: TcpStream, ends: Ends, host: Arc<Host>) {
     let connected = host.book.connect();
     match &host.opening {
-        Opening::Plain => serve(stream, local, &host, &connected).await,
+        Opening::Plain => serve(stream, ends, &host, &connected).await,
         Opening::Tls(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => serve(stream, local, &host, &connected).await,
+            Ok(stream) => serve(stream, ends, &host, &connected).await,
             Err(_) => host.book.note_failed_handshake(),
         },
         Opening::Mute => Line::new(stream).until_gone().await,
@@ -82,7 +85,7 @@ pub(crate) async fn open(stream: TcpStream, local: SocketAddr, host: Arc<Host>) 
 }
 
 /// Serves requests until one side ends the connection.
-async fn serve<W: Wire>(wire: W, local: SocketAddr, host: &Host, connected: &Connected) {
+async fn serve<W: Wire>(wire: W, ends: Ends, host: &Host, connected: &Connected) {
     let mut line = Line::new(wire);
     for turn in 1.. {
         // 1. Read a request.
@@ -99,7 +102,7 @@ async fn serve<W: Wire>(wire: W, local: SocketAddr, host: &Host, connected: &Con
         // 2. Note it and choose its reply.
         let is_head = request.method == "HEAD";
         let keeps_alive = request.keeps_alive;
-        let mut asked = note(request, local, connected.number, turn);
+        let mut asked = note(request, ends, connected.number, turn);
         let mut ticket = host.book.arrive(&mut asked);
         let chosen = host.script.choose(&asked);
         ticket.choose(chosen.plan.status);
@@ -124,11 +127,12 @@ async fn serve<W: Wire>(wire: W, local: SocketAddr, host: &Host, connected: &Con
     }
 }
 
-fn note(request: Request, local: SocketAddr, connection: u64, turn: u64) -> Asked {
+fn note(request: Request, (local, peer): Ends, connection: u64, turn: u64) -> Asked {
     Asked {
         order: 0,
         micros: 0,
         local,
+        peer,
         connection,
         turn,
         method: request.method,

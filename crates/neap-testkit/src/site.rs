@@ -264,7 +264,7 @@ fn serve_all(
 
 async fn accept(listener: TcpListener, host: Arc<Host>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -273,7 +273,7 @@ async fn accept(listener: TcpListener, host: Arc<Host>) {
         };
         // Replies are whole writes: waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(open(stream, local, Arc::clone(&host)));
+        tokio::spawn(open(stream, (local, peer), Arc::clone(&host)));
     }
 }
 

@@ -13,9 +13,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// Why making keys and certificates cannot fail here.
 const SOUND: &str = "fresh keys and plain host names make a certificate";
@@ -33,6 +35,8 @@ pub struct Identity {
     certificate: CertificateDer<'static>,
     key: KeyPair,
     protocols: Vec<Vec<u8>>,
+    /// Who must have signed the certificate that a client shows.
+    clients: Option<CertificateDer<'static>>,
 }
 
 impl Authority {
@@ -55,17 +59,7 @@ impl Authority {
 
     /// The authority's own certificate as PEM.
     pub fn pem(&self) -> String {
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        for line in BASE64
-            .encode(self.issuer.der())
-            .as_bytes()
-            .chunks(PEM_LINE_BYTES)
-        {
-            pem.extend(line.iter().map(|byte| char::from(*byte)));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        pem("CERTIFICATE", self.issuer.der())
     }
 
     /// The authority's own certificate as DER.
@@ -130,11 +124,25 @@ impl Identity {
         self
     }
 
+    /// Serves only clients that show a certificate which this authority signed.
+    #[must_use]
+    pub fn asking_for(mut self, authority: &Authority) -> Identity {
+        self.clients = Some(authority.issuer.der().clone());
+        self
+    }
+
+    /// Certificate and key as PEM, for a client to show.
+    pub fn client_pem(&self) -> String {
+        let key = self.key.serialize_der();
+        pem("CERTIFICATE", &self.certificate) + &pem("PRIVATE KEY", &key)
+    }
+
     fn new(certificate: CertificateDer<'static>, key: KeyPair) -> Identity {
         Identity {
             certificate,
             key,
             protocols: Vec::new(),
+            clients: None,
         }
         .alpn(&["http/1.1"])
     }
@@ -144,12 +152,35 @@ impl Identity {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider knows the default versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(self.verifier())
             .with_single_cert(vec![self.certificate.clone()], key)
             .expect("the key was made for the certificate");
         config.alpn_protocols.clone_from(&self.protocols);
         TlsAcceptor::from(Arc::new(config))
     }
+
+    /// Whom it serves: everybody, unless it asks for certificates.
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        let Some(authority) = &self.clients else {
+            return WebPkiClientVerifier::no_client_auth();
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone()).expect(SOUND);
+        let provider = Arc::new(ring::default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .expect(SOUND)
+    }
+}
+
+/// Bytes as PEM (RFC 7468).
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in BASE64.encode(der).as_bytes().chunks(PEM_LINE_BYTES) {
+        pem.extend(line.iter().map(|byte| char::from(*byte)));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 /// A certificate for these names; the first is also its subject, so that no subject is an issuer.

@@ -88,6 +88,7 @@ impl From<RunError> for Failure {
             | RunError::BadHeader { .. }
             | RunError::Proxies { .. }
             | RunError::Cookies { .. }
+            | RunError::Certificates { .. }
             | RunError::Fetch(_) => Failure::new(exit::USAGE, for_terminal(&words(&error)), None),
         }
     }

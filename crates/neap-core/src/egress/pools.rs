@@ -6,7 +6,7 @@
 
 mod learn;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rand::RngCore;
@@ -121,6 +121,8 @@ pub struct Pools {
     /// Failures of a request after which it leaves a proxy.
     swap_after: u32,
     ways: Ways,
+    /// Where in the chain requests to some hosts begin.
+    begins: HashMap<HostId, usize>,
     reached: Reached,
     blame: Blame,
     pairs: Pairs,
@@ -147,6 +149,7 @@ impl Pools {
             proxies: Vec::new(),
             swap_after: swap_after.max(1),
             ways: Ways::default(),
+            begins: HashMap::new(),
             reached: Reached::default(),
             blame: Blame::default(),
             pairs: Pairs::default(),
@@ -188,6 +191,19 @@ impl Pools {
             pool.refusals = 0;
         }
         ids
+    }
+
+    /// Requests to a host begin with the pool of this name, if it is used, or with the first one again. Where that
+    /// pool and those behind it do not help, they go on with those before it.
+    pub fn begin_with(&mut self, host: HostId, pool: Option<&str>) {
+        let place = |name: &str| {
+            let is_it = |pool: &usize| &*self.pools[*pool].settings.name == name;
+            self.chain.iter().position(is_it)
+        };
+        match pool.and_then(place) {
+            Some(level) => self.begins.insert(host, level),
+            None => self.begins.remove(&host),
+        };
     }
 
     /// Whether there is a way out.
@@ -321,7 +337,8 @@ impl Pools {
     fn find(&self, ask: &Ask, now: Time) -> Result<(usize, Vec<ProxyId>), Pass> {
         let tried = ask.request.and_then(|request| self.ways.tried(request));
         let own = tried.map_or(0, |tried| tried.level);
-        let begin = own.max(self.ways.level(ask.party, now));
+        let of_host = self.begins.get(&ask.host).copied().unwrap_or(0);
+        let begin = own.max(of_host).max(self.ways.level(ask.party, now));
         let levels = (begin..self.chain.len()).chain(0..begin.min(self.chain.len()));
         let mut shut = Pass::Never;
         for level in levels {

@@ -52,8 +52,21 @@ impl Default for Identity {
 pub struct Auth {
     /// The only host that is sent it.
     pub origin: Host,
-    /// What is sent as `authorization`.
-    pub login: Login,
+    /// What is sent as `authorization`; may be nothing where there is a certificate.
+    pub login: Option<Login>,
+    /// What the host is shown if it asks for a certificate.
+    #[serde(default)]
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// A client's certificate and key, in files that are read when a run starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// PEM of the certificate and those that vouch for it; absolute.
+    pub chain: String,
+    /// PEM of its key, without a passphrase; absolute.
+    pub key: String,
 }
 
 /// What logs in.

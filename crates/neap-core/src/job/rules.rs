@@ -35,6 +35,10 @@ pub struct HostRule {
     pub retry: Retry,
     /// How robots.txt is treated.
     pub robots: Robots,
+    /// The pool that their requests begin with; they go on behind it as those of all hosts do. Default: the
+    /// first of the job.
+    #[serde(default)]
+    pub pool: Option<String>,
 }
 
 impl HostRule {
@@ -48,6 +52,7 @@ impl HostRule {
             limits: job.limits.clone(),
             retry: job.retry.clone(),
             robots: job.robots.clone(),
+            pool: None,
         }
     }
 }
@@ -56,6 +61,11 @@ impl Job {
     /// The rule that holds for a host, as a place in `hosts`; `None` if the job's own values do.
     pub fn rule_for(&self, host: &Host) -> Option<usize> {
         self.hosts.iter().position(|rule| rule.hosts.matches(host))
+    }
+
+    /// The pool that requests to a host begin with, if a rule says so.
+    pub fn first_pool(&self, host: &Host) -> Option<&str> {
+        self.hosts[self.rule_for(host)?].pool.as_deref()
     }
 
     /// The job as it is for hosts of one of its rules, without its input; its headers are those of job and rule

@@ -42,6 +42,8 @@ pub(crate) struct Connector {
     tls: Arc<ClientConfig>,
     /// TLS with proxies.
     proxy_tls: Arc<ClientConfig>,
+    /// The address of this machine that connections come from.
+    from: Option<IpAddr>,
     timeout: Duration,
     agent: HeaderValue,
 }
@@ -57,6 +59,7 @@ impl Connector {
             resolver,
             tls: Arc::new(tls::through_proxies(tls)),
             proxy_tls: Arc::new(tls::with_proxies(tls)),
+            from: settings.bind,
             timeout: settings.request.connect_timeout,
             agent: agent.map_err(|_| FetchError::UserAgent)?,
         })
@@ -218,7 +221,14 @@ impl Making<'_> {
                 found
             }
         };
-        Ok(tcp::connect(&addresses, self.deadline, place, self.sockets).await?)
+        Ok(tcp::connect(
+            &addresses,
+            self.common.from,
+            self.deadline,
+            place,
+            self.sockets,
+        )
+        .await?)
     }
 
     async fn tls_with_proxy(&mut self, tcp: Socket) -> Result<Wire, Fault> {

@@ -37,6 +37,9 @@ pub(crate) fn settings(request: Request) -> FetchSettings {
         logins: [].into(),
         addresses: AddressRule::new(true, []),
         extra_roots: Vec::new(),
+        client_certificate: None,
+        bind: None,
+        pace: None,
     }
 }
 

@@ -33,10 +33,15 @@ impl Pump {
             Event::Ready(ready) => {
                 let job = self.jobs.get(&ready.job);
                 let special = job.and_then(|job| job.special_settings(&ready.host_name));
+                let pool = job.and_then(|job| job.job.first_pool(&ready.host_name));
+                let pool = pool.map(str::to_owned);
                 self.names.insert(ready.host, ready.host_name);
                 let scheduler = &mut desk.state().scheduler;
                 if let Some(settings) = special {
                     scheduler.set_host_settings(ready.job, ready.host, settings);
+                }
+                if let (Some(pool), Some(pools)) = (pool, scheduler.pools_mut(ready.job)) {
+                    pools.begin_with(ready.host, Some(&pool));
                 }
                 scheduler.handle_ready(ready.job, ready.host, ready.first);
             }

@@ -123,10 +123,12 @@ fn of_host(job: &Job, host: &Host, is_input: bool) -> String {
         });
     }
     let login = identity.auth.iter().find(|auth| auth.origin == *host);
-    lines.extend(login.map(|auth| match &auth.login {
-        Login::Basic { user, .. } => format!("is sent the password of {}", user.0),
-        Login::Bearer(_) => "is sent a bearer token".to_owned(),
+    lines.extend(login.and_then(|auth| match auth.login.as_ref()? {
+        Login::Basic { user, .. } => Some(format!("is sent the password of {}", user.0)),
+        Login::Bearer(_) => Some("is sent a bearer token".to_owned()),
     }));
+    let certificate = login.and_then(|auth| auth.certificate.as_ref());
+    lines.extend(certificate.map(|files| format!("is shown the certificate {}", files.chain)));
     let line = |text: String| format!("\n    {}", for_terminal(&text));
     let told: String = lines.into_iter().map(line).collect();
     format!("\n  {host}{told}")

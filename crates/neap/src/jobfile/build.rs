@@ -71,7 +71,7 @@ pub(super) fn job(reader: &mut Reader<'_>, file: &Source, path: &Path) -> Job {
         input: input(reader, file),
         crawl: crawl(reader),
         identity: identity::identity(reader, path),
-        request: request(reader, Request::default()),
+        request: own_request(reader, path),
         limits: limits(reader, Limits::default()),
         adaptive: adaptive(reader),
         retry: retry(reader, Retry::default()),
@@ -220,13 +220,29 @@ pub(super) fn request(reader: &mut Reader<'_>, default: Request) -> Request {
         total_timeout: reader.duration("request.total_timeout", range, default.total_timeout),
         max_body: reader.size("request.max_body", 1..=MAX_BODY_CEILING, default.max_body),
         redirects: reader.u32("request.redirects", 0..=20, default.redirects),
+        private_addresses: default.private_addresses,
+        name_servers: default.name_servers,
+        ca_file: default.ca_file,
+        bind: default.bind,
+    }
+}
+
+/// Of the job itself, with what no rule changes.
+fn own_request(reader: &mut Reader<'_>, path: &Path) -> Request {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let default = Request::default();
+    let own = Request {
         private_addresses: reader.flag("request.private_addresses", default.private_addresses),
         name_servers: reader.texts(
             "request.name_servers",
             MAX_NAME_SERVERS,
             values::name_server,
         ),
-    }
+        ca_file: reader.text("request.ca_file", |text| values::file(text, dir)),
+        bind: reader.text("request.bind", values::address),
+        ..default
+    };
+    request(reader, own)
 }
 
 pub(super) fn limits(reader: &mut Reader<'_>, default: Limits) -> Limits {
@@ -240,6 +256,9 @@ pub(super) fn limits(reader: &mut Reader<'_>, default: Limits) -> Limits {
         key: reader
             .text("limits.key", |text| values::word(text, &values::LIMIT_KEYS))
             .unwrap_or(default.key),
+        bandwidth: reader
+            .text("limits.bandwidth", values::bandwidth)
+            .or(default.bandwidth),
     }
 }
 

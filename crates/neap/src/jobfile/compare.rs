@@ -125,6 +125,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 redirects,
                 private_addresses,
                 name_servers,
+                ca_file,
+                bind,
             },
         limits:
             Limits {
@@ -133,6 +135,7 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 per_host_rate,
                 delay,
                 key,
+                bandwidth,
             },
         retry:
             Retry {
@@ -224,6 +227,14 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "request.name_servers",
             list(name_servers.iter().map(ToString::to_string)),
         ),
+        (
+            "request.ca_file",
+            ca_file.as_deref().map_or_else(|| "none".to_owned(), quoted),
+        ),
+        (
+            "request.bind",
+            bind.map_or_else(|| "any".to_owned(), |bind| bind.to_string()),
+        ),
         ("limits.concurrency", concurrency.to_string()),
         ("limits.per_host", per_host.to_string()),
         (
@@ -232,6 +243,10 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
         ),
         ("limits.delay", duration_text(*delay)),
         ("limits.key", word_for(*key, &LIMIT_KEYS).to_owned()),
+        (
+            "limits.bandwidth",
+            bandwidth.map_or_else(no_limit, |bytes| format!("{}/s", size_text(bytes))),
+        ),
         ("retry.attempts", attempts.to_string()),
         ("retry.statuses", format!("{statuses:?}")),
         ("retry.base", duration_text(*base)),

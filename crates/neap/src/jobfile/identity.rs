@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use neap_core::Host;
-use neap_core::job::{Auth, Identity, Login, Template};
+use neap_core::job::{Auth, CertificateFiles, Identity, Login, Template};
 
 use super::headers::{self, MAX_HEADERS};
 use super::keys::LOGINS;
@@ -25,7 +25,7 @@ pub(super) fn identity(reader: &mut Reader<'_>, path: &Path) -> Identity {
     let dir = path.parent().unwrap_or(Path::new(""));
     let user_agent = reader.text("identity.user_agent", values::user_agent);
     let headers = request_headers(reader, dir);
-    let cookie_file = reader.text("identity.cookie_file", |text| cookie_file(text, dir));
+    let cookie_file = reader.text("identity.cookie_file", |text| values::file(text, dir));
     Identity {
         user_agent: user_agent.unwrap_or(Identity::default().user_agent),
         safe_headers: safe_headers(reader, &headers),
@@ -48,11 +48,6 @@ fn keeps_cookies(reader: &mut Reader<'_>, has_file: bool) -> bool {
         reader.problems.value(field.spot(), complaint);
     }
     keeps
-}
-
-/// Reads the name of a file that is read when a run starts.
-fn cookie_file(text: &str, dir: &Path) -> Result<String, Complaint> {
-    values::absolute(&values::path(text)?, dir)
 }
 
 fn request_headers(reader: &mut Reader<'_>, dir: &Path) -> BTreeMap<String, Template> {
@@ -157,40 +152,63 @@ fn logins(reader: &mut Reader<'_>, dir: &Path) -> Vec<Auth> {
 
 /// Reads one login; `None` if something is wrong with it.
 fn login(reader: &mut Reader<'_>, place: usize, dir: &Path) -> Option<Auth> {
-    let key = |name| LOGINS.key_in(place, name);
+    let key = |name: &str| LOGINS.key_in(place, name);
     let spot = reader.fields.tables(&LOGINS)[place].clone();
-    let is_there = |reader: &Reader<'_>, name| reader.fields.get(&key(name)).is_some();
-    let [has_origin, has_user, has_password, has_bearer] =
-        ["origin", "user", "password", "bearer"].map(|name| is_there(reader, name));
-    let missing = match (has_origin, has_user, has_password, has_bearer) {
-        (false, ..) => {
-            Some("the login says no host; add e.g. `origin = \"https://api.example.org\"`")
-        }
-        (true, true, true, false) | (true, false, false, true) => None,
-        (true, true, false, false) => Some("the login has a user and no password"),
-        (true, false, true, false) => Some("the login has a password and no user"),
-        (true, false, false, false) => {
-            Some("the login says nothing: it has `user` and `password`, or `bearer`")
-        }
-        (true, true, _, true) | (true, false, true, true) => {
-            Some("a login has `user` and `password`, or else `bearer`")
-        }
-    };
+    let missing = missing(|name| reader.fields.get(&key(name)).is_some());
     let origin: Option<Host> = reader.text(&key("origin"), values::origin);
     let user = reader.text(&key("user"), |text| user(text, dir));
     let [password, bearer] =
         ["password", "bearer"].map(|name| reader.text(&key(name), |text| secret(name, text, dir)));
+    let [chain, private] =
+        ["certificate", "key"].map(|name| reader.text(&key(name), |text| values::file(text, dir)));
     if let Some(missing) = missing {
         reader.problems.value(spot, Complaint::new(missing));
         return None;
     }
+    let certificate = chain
+        .zip(private)
+        .map(|(chain, key)| CertificateFiles { chain, key });
+    let is_https = |origin: &Host| origin.as_str().starts_with("https://");
+    if certificate.is_some() && origin.as_ref().is_some_and(|origin| !is_https(origin)) {
+        let complaint = Complaint::new("a certificate is shown to https hosts alone");
+        reader.problems.value(spot, complaint);
+    }
     let login = match (user, password, bearer) {
-        (Some(user), Some(password), None) => Login::Basic { user, password },
-        (None, None, Some(token)) => Login::Bearer(token),
+        (Some(user), Some(password), None) => Some(Login::Basic { user, password }),
+        (None, None, Some(token)) => Some(Login::Bearer(token)),
+        (None, None, None) if certificate.is_some() => None,
         // What is wrong was complained about.
         (_, _, _) => return None,
     };
-    origin.map(|origin| Auth { origin, login })
+    origin.map(|origin| Auth {
+        origin,
+        login,
+        certificate,
+    })
+}
+
+/// What keeps the keys of a login from making one.
+fn missing(is_there: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let [user, password, bearer] = ["user", "password", "bearer"].map(&is_there);
+    let [certificate, key] = ["certificate", "key"].map(&is_there);
+    if !is_there("origin") {
+        return Some("the login says no host; add e.g. `origin = \"https://api.example.org\"`");
+    }
+    if certificate != key {
+        return Some("a login has `certificate` and `key`, or none of them; they may be one file");
+    }
+    match (user, password, bearer) {
+        (true, true, false) | (false, false, true) => None,
+        (true, false, false) => Some("the login has a user and no password"),
+        (false, true, false) => Some("the login has a password and no user"),
+        (false, false, false) if certificate => None,
+        (false, false, false) => Some(
+            "the login says nothing: it has `user` and `password`, `bearer`, or `certificate` and `key`",
+        ),
+        (true, _, true) | (false, true, true) => {
+            Some("a login has `user` and `password`, or else `bearer`")
+        }
+    }
 }
 
 fn user(text: &str, dir: &Path) -> Result<Template, Complaint> {
@@ -224,12 +242,18 @@ fn short(text: &str, dir: &Path) -> Result<Template, Complaint> {
 
 /// A login as it is shown: never more than where a secret is found.
 pub(super) fn login_text(auth: &Auth) -> String {
+    let mut text = auth.origin.to_string();
     match &auth.login {
-        Login::Basic { user, password } => {
-            format!("{}: user {}, password {}", auth.origin, user.0, password.0)
+        None => {}
+        Some(Login::Basic { user, password }) => {
+            text += &format!(": user {}, password {}", user.0, password.0);
         }
-        Login::Bearer(token) => format!("{}: bearer {}", auth.origin, token.0),
+        Some(Login::Bearer(token)) => text += &format!(": bearer {}", token.0),
     }
+    if let Some(files) = &auth.certificate {
+        text += &format!(": certificate {}, key {}", files.chain, files.key);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 58] = [
+pub(super) const KEYS: [&str; 61] = [
     "neap",
     "name",
     "description",
@@ -34,11 +34,14 @@ pub(super) const KEYS: [&str; 58] = [
     "request.redirects",
     "request.private_addresses",
     "request.name_servers",
+    "request.ca_file",
+    "request.bind",
     "limits.concurrency",
     "limits.per_host",
     "limits.per_host_rate",
     "limits.delay",
     "limits.key",
+    "limits.bandwidth",
     "retry.attempts",
     "retry.statuses",
     "retry.base",
@@ -97,7 +100,7 @@ pub(super) const POOLS: Tables = Tables {
 /// Logins, each of one host.
 pub(super) const LOGINS: Tables = Tables {
     key: "identity.auth",
-    keys: &["origin", "user", "password", "bearer"],
+    keys: &["origin", "user", "password", "bearer", "certificate", "key"],
     most: 1_000,
     one: "login",
 };
@@ -126,6 +129,7 @@ pub(super) const HOSTS: Tables = Tables {
         "retry.budget",
         "robots.mode",
         "robots.crawl_delay_max",
+        "proxy.pool",
     ],
     most: 1_000,
     one: "rule",

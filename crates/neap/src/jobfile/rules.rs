@@ -85,8 +85,26 @@ fn rule(reader: &mut Reader<'_>, hosts: HostPattern, job: &Job, path: &Path) -> 
         limits: build::limits(reader, job.limits.clone()),
         retry: build::retry(reader, job.retry.clone()),
         robots: build::robots(reader, job.robots.clone()),
+        pool: pool(reader, job),
         hosts,
     }
+}
+
+/// The pool to begin with, which is one that the job uses.
+fn pool(reader: &mut Reader<'_>, job: &Job) -> Option<String> {
+    let used = neap_core::egress::pools(job);
+    reader.text("proxy.pool", |text| {
+        let name = values::pool_name(text)?;
+        if used.iter().any(|pool| *pool.name == *name) {
+            return Ok(name);
+        }
+        let names: Vec<&str> = used.iter().map(|pool| &*pool.name).collect();
+        let help = match names.is_empty() {
+            true => "the job has no pools, and goes directly".to_owned(),
+            false => format!("pools: {}", names.join(", ")),
+        };
+        Err(Complaint::new(format!("there is no pool `{name}`")).help(help))
+    })
 }
 
 fn headers(reader: &mut Reader<'_>, hosts: &HostPattern, dir: &Path) -> BTreeMap<String, Template> {
@@ -129,10 +147,12 @@ pub(crate) fn differences(job: &Job, rule: &HostRule) -> Vec<String> {
     let mut plain = job.clone();
     plain.input = under.input.clone();
     let pairs = settings(&plain).into_iter().zip(settings(&under));
-    pairs
-        .filter(|((_, base), (_, here))| base != here)
+    let differ = pairs.filter(|((_, base), (_, here))| base != here);
+    let mut lines: Vec<String> = differ
         .map(|(_, (key, here))| format!("{key}: {here}"))
-        .collect()
+        .collect();
+    lines.extend(rule.pool.as_ref().map(|pool| format!("proxy.pool: {pool}")));
+    lines
 }
 
 /// The differences between the rules of the stored job and those of the file, one line each: those of identity,

@@ -117,6 +117,9 @@ fn every_key_takes_its_good_value() {
             "['9.9.9.9', '127.0.0.1:5353', '2620:fe::fe', '[::1]:54']",
             "[\"9.9.9.9:53\", \"127.0.0.1:5353\", \"[2620:fe::fe]:53\", \"[::1]:54\"]",
         ),
+        ("request.ca_file", "'/a/ca.pem'", "\"/a/ca.pem\""),
+        ("request.bind", "'2001:db8::7'", "2001:db8::7"),
+        ("limits.bandwidth", "'5MiB/s'", "5 MiB/s"),
         ("limits.concurrency", "10_000", "10000"),
         ("limits.per_host", "1024", "1024"),
         ("limits.per_host_rate", "'100/m'", "100/m"),
@@ -293,6 +296,10 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ),
         ("identity.headers", "{ x-a = 'é' }", "visible ASCII"),
         ("identity.headers", "{ X-A = '1', x-a = '2' }", "set twice"),
+        ("request.bind", "'eth0'", "`eth0` is no address"),
+        ("limits.bandwidth", "'5MiB'", "`5MiB` is not a bandwidth"),
+        ("limits.bandwidth", "'1B/s'", "`1B/s` is not a bandwidth"),
+        ("limits.bandwidth", "5", "expected a string"),
         (
             "request.connect_timeout",
             "5",
@@ -972,18 +979,21 @@ fn the_examples_are_good_and_show_every_key() {
         }
         let source = Source::read(&path).unwrap();
         let fields = Fields::gather(&source, &[], &mut Problems::default()).unwrap();
-        shown_keys.extend(
-            keys::KEYS
-                .into_iter()
-                .filter(|key| fields.get(key).is_some()),
-        );
+        // What needs files or addresses of one's own stands in comments.
+        let in_comment = |name: &str| source.text.contains(&format!("\n# {name} = "));
+        shown_keys.extend(keys::KEYS.into_iter().filter(|key| {
+            fields.get(key).is_some() || in_comment(key.rsplit('.').next().unwrap_or(key))
+        }));
         if !fields.headers.is_empty() {
             shown_keys.insert("identity.headers");
         }
         for tables in [&keys::POOLS, &keys::LOGINS, &keys::HOSTS] {
             for place in 0..fields.tables(tables).len() {
                 shown_keys.insert(tables.key);
-                let is_shown = |key: &&str| fields.get(&tables.key_in(place, key)).is_some();
+                let is_shown = |key: &&str| {
+                    fields.get(&tables.key_in(place, key)).is_some()
+                        || (tables.key == keys::LOGINS.key && in_comment(key))
+                };
                 let shown = tables.keys.iter().copied().filter(is_shown);
                 shown_in_tables.extend(shown.map(|key| (tables.key, key)));
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use neap_core::Host;
+use neap_core::bandwidth::LEAST_BYTES_PER_SECOND;
 use neap_core::canonical::CanonicalUrl;
 use neap_core::job::{
     Bodies, Durability, InputFormat, Jitter, LimitKey, Rate, RobotsMode, Select, StatusRange,
@@ -102,6 +103,34 @@ pub(super) fn rate(text: &str) -> Result<Rate, Complaint> {
         }),
         Ok(_) | Err(_) => Err(complaint()),
     }
+}
+
+/// Reads bytes a second: `5MiB/s`.
+pub(super) fn bandwidth(text: &str) -> Result<u64, Complaint> {
+    let complaint = || {
+        let message = format!("`{}` is not a bandwidth", quoted(text));
+        Complaint::new(message).help(r#"write e.g. "5MiB/s" or "500kB/s"; at least "1KiB/s""#)
+    };
+    let bytes = text.trim().strip_suffix("/s").ok_or_else(complaint)?;
+    let bytes = size(bytes).map_err(|_| complaint())?;
+    match bytes >= LEAST_BYTES_PER_SECOND {
+        true => Ok(bytes),
+        false => Err(complaint()),
+    }
+}
+
+/// Reads an address of this machine.
+pub(super) fn address(text: &str) -> Result<IpAddr, Complaint> {
+    text.trim().parse().map_err(|_| {
+        let message = format!("`{}` is no address", quoted(text));
+        Complaint::new(message)
+            .help(r#"write an address of this machine: "192.0.2.7" or "2001:db8::7""#)
+    })
+}
+
+/// Reads the name of a file that is read when a run starts, and makes it one that means the same everywhere.
+pub(super) fn file(text: &str, dir: &Path) -> Result<String, Complaint> {
+    absolute(&path(text)?, dir)
 }
 
 /// Reads a share in percent, 0 to 100.

@@ -519,3 +519,16 @@ fn proxies_that_bring_nothing_from_the_only_host_are_left_out_and_it_is_not_char
         "{failures} failures, {charged} charged"
     );
 }
+
+#[test]
+fn a_host_begins_with_the_pool_that_it_was_given_and_others_with_the_first() {
+    let mut world = World::new(Sticky::None, &[&["a"], &["b"], &["c"]]);
+    world.pools.begin_with(HostId(1), Some("pool1"));
+    world.pools.begin_with(HostId(2), Some("no such pool"));
+    for (host, first) in [(1, "b"), (2, "a"), (3, "a")] {
+        let (name, _) = world.go(host, i64::from(host as i32), |_| Seen::Worked);
+        assert_eq!(name, first, "host {host}");
+    }
+    world.pools.begin_with(HostId(1), None);
+    assert_eq!(world.go(1, 9, |_| Seen::Worked).0, "a");
+}

@@ -275,7 +275,9 @@ impl Asker {
     /// A way out, if there is one now.
     fn way(&mut self, url: &CanonicalUrl) -> Result<Way, Shut> {
         let now = self.now();
-        self.ways.take(&url.host(), self.urls, now, &mut self.dice)
+        let host = url.host();
+        let pool = self.job.first_pool(&host);
+        self.ways.take(&host, pool, self.urls, now, &mut self.dice)
     }
 
     fn announce(&self, wait: Duration) {

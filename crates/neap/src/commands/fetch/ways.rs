@@ -113,14 +113,17 @@ impl Ways {
         }
     }
 
-    /// Takes a way for one attempt at a URL of this host; `number` tells URLs apart.
+    /// Takes a way for one attempt at a URL of this host, with this pool first if one is named; `number` tells URLs
+    /// apart.
     pub(super) fn take(
         &mut self,
         host: &Host,
+        pool: Option<&str>,
         number: i64,
         now: Time,
         dice: &mut SmallRng,
     ) -> Result<Way, Shut> {
+        self.pools.begin_with(HostId(1), pool);
         let ask = Ask {
             host: HostId(1),
             party: Party::of(host),
@@ -235,7 +238,7 @@ mod tests {
         let exchange = refused(status);
         let mut names = Vec::new();
         for _ in 0..attempts {
-            let Ok(way) = ways.take(&host, 1, Time::ZERO, &mut dice) else {
+            let Ok(way) = ways.take(&host, None, 1, Time::ZERO, &mut dice) else {
                 break;
             };
             names.push(way.name.clone());

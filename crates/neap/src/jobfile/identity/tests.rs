@@ -28,9 +28,14 @@ fn logins_are_read_and_their_files_are_found_from_everywhere() {
         password: Template("${env:PASSWORD}".to_owned()),
     };
     let origin = Host::parse("https://api.example").unwrap();
-    assert_eq!(*basic, Auth { origin, login });
+    let expected = Auth {
+        origin,
+        login: Some(login),
+        certificate: None,
+    };
+    assert_eq!(*basic, expected);
     assert_eq!(bearer.origin.as_str(), "http://api.example:8080");
-    let Login::Bearer(Template(token)) = &bearer.login else {
+    let Some(Login::Bearer(Template(token))) = &bearer.login else {
         panic!("a token");
     };
     assert!(
@@ -87,6 +92,14 @@ fn what_is_wrong_with_a_login_is_told_and_no_secret_is_shown() {
             "a user name has no colon",
         ),
         (
+            &format!("{AT}certificate = 'a.pem'"),
+            "`certificate` and `key`, or none",
+        ),
+        (
+            "origin = 'http://api.example'\ncertificate = 'a.pem'\nkey = 'a.pem'",
+            "shown to https hosts alone",
+        ),
+        (
             &format!("{AT}token = '${{env:P}}'"),
             "keys of [[identity.auth]]: origin, user",
         ),
@@ -135,4 +148,20 @@ fn a_file_of_cookies_is_found_from_everywhere_and_means_that_cookies_are_kept() 
     let both = "[identity]\ncookie_file = 'cookies.txt'\ncookies = false\n";
     let told = shown(&read_job(&format!("{SMALLEST}{both}"), &[]).unwrap_err());
     assert!(told.contains("keeps no cookies"), "{told}");
+}
+
+#[test]
+fn a_certificate_is_a_login_alone_or_with_another() {
+    let identity = identity(
+        "[[identity.auth]]\norigin = 'https://a.example'\ncertificate = 'a.pem'\nkey = 'keys/a.key'\n\
+         [[identity.auth]]\norigin = 'https://b.example'\nbearer = '${env:T}'\ncertificate = 'b.pem'\nkey = 'b.pem'\n",
+    );
+    let [one, both] = &identity.auth[..] else {
+        panic!("two logins");
+    };
+    let files = one.certificate.as_ref().unwrap();
+    assert!(
+        one.login.is_none() && files.chain.starts_with('/') && files.key.ends_with("/keys/a.key")
+    );
+    assert!(both.login.is_some() && both.certificate.is_some());
 }

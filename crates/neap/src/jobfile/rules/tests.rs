@@ -84,7 +84,11 @@ fn what_is_wrong_with_a_rule_is_told() {
         ),
         (
             &format!("{AT}proxy.direct = true"),
-            "`proxy` holds for the whole job",
+            "`proxy.direct` holds for the whole job",
+        ),
+        (
+            &format!("{AT}proxy.pool = 'dear'"),
+            "there is no pool `dear`",
         ),
         (
             &format!("{AT}retry.swap_proxy_after = 1"),
@@ -117,6 +121,18 @@ fn what_is_wrong_with_a_rule_is_told() {
         assert!(told.contains(complaint), "{text}: {told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+#[test]
+fn a_rule_names_the_pool_to_begin_with() {
+    let job = job(
+        "[[proxy.pool]]\nname = 'cheap'\nurls = ['a:1']\n[[proxy.pool]]\nname = 'dear'\nurls = ['b:1']\n\
+         [[host]]\nmatch = 'walled.example'\nproxy.pool = 'dear'\n",
+    );
+    let first = |host: &str| job.first_pool(&Host::parse(host).unwrap());
+    assert_eq!(first("https://walled.example"), Some("dear"));
+    assert_eq!(first("https://other.example"), None);
+    assert_eq!(differences(&job, &job.hosts[0]), ["proxy.pool: dear"]);
 }
 
 #[test]
