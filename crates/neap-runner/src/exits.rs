@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use neap_core::attribution::{Attribution, Evidence, Fault, attribute};
+use neap_core::attribution::{Attribution, Evidence, Fault, attribute, plainly_whole};
 use neap_core::egress::{Party, ProxyId, Stamps};
 use neap_core::exchange::FailureKind;
 use neap_core::{CanonicalUrl, Exchange};
@@ -69,10 +69,12 @@ impl Exits {
         url: &CanonicalUrl,
         exchange: &Exchange,
     ) -> Attribution {
-        let mut evidence = Evidence::from(exchange);
         let Some(number) = number else {
-            return attribute(&evidence);
+            // Why a good page is good is nothing that anybody asks.
+            let plain = plainly_whole(exchange);
+            return plain.unwrap_or_else(|| attribute(&Evidence::from(exchange)));
         };
+        let mut evidence = Evidence::from(exchange);
         let lock = || self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
         lock().apply(number, exchange, &mut evidence);
         let attribution = attribute(&evidence);

@@ -15,6 +15,7 @@
 //! | `proxy_status` | what do the hops say of themselves? |
 //! | `reasons` | how is a verdict explained? |
 //! | `phrases` | which known phrases does a text have? |
+//! | `whole` | is it plain that nothing is wrong? |
 
 mod action;
 mod causes;
@@ -30,6 +31,7 @@ mod reasons;
 mod table;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod words;
 
 use std::time::Duration;
@@ -38,6 +40,7 @@ use challenges::{CHALLENGES, Challenge};
 pub use evidence::{Body, Break, Evidence, Fields, Manner, Reply, latin1};
 use facts::Facts;
 use table::{ROWS, Row, Whose, Why};
+pub use whole::plainly_whole;
 pub use words::{Action, Attribution, Cause, Fault, Producer};
 
 /// How long CloudFront keeps an error when nothing tells it otherwise:
