@@ -107,7 +107,8 @@ impl Engine {
     ) -> Result<Incoming, ClientError> {
         let mut lease = match opening {
             Opening::Kept(lease) => lease,
-            Opening::New(place) => self.connect(key, url, place, phases).await?,
+            // Seldom, and large: a handshake's state would be moved about with every request.
+            Opening::New(place) => Box::pin(self.connect(key, url, place, phases)).await?,
         };
         let line = lease.line().expect("it was just taken");
         phases.use_route(line.about.route.clone());

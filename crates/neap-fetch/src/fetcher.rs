@@ -159,7 +159,8 @@ impl Fetcher {
         let (result, was_resent) = match self.0.addresses.admits(url.url()) {
             Ok(()) => {
                 let key = self.0.engine.key(egress, &host);
-                let asking = self.0.ask(&key, ask, &phases);
+                // It is moved some times until it runs, and large.
+                let asking = Box::pin(self.0.ask(&key, ask, &phases));
                 phases.note(asking).await
             }
             Err(private) => {
