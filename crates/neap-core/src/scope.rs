@@ -366,10 +366,16 @@ impl Scope {
         }
     }
 
+    /// Whether the scope's roots lead there. Asked for each link, so that few hosts are compared as they are.
     fn reaches(&self, url: &Url) -> bool {
+        const FEW_ROOTS: usize = 8;
+
         match self.kind {
             ScopeKind::Page => false,
             ScopeKind::Any => true,
+            ScopeKind::Host if self.roots.len() <= FEW_ROOTS => {
+                self.roots.iter().any(|root| is_site_of(root, url))
+            }
             ScopeKind::Host | ScopeKind::Domain => self.roots.contains(&root(self.kind, url)),
             ScopeKind::Path => ancestors(url).any(|directory| self.roots.contains(&directory)),
         }
@@ -401,6 +407,20 @@ pub(crate) fn site(url: &Url) -> String {
     }
 }
 
+/// Whether [`site`] of a URL is this text, without writing it.
+fn is_site_of(text: &str, url: &Url) -> bool {
+    let rest = text.strip_prefix(url.host_str().unwrap_or_default());
+    match (rest, url.port()) {
+        (None, _) => false,
+        (Some(rest), None) => rest.is_empty(),
+        (Some(rest), Some(port)) => {
+            let digits = rest.strip_prefix(':');
+            // A port is written without zeros in front, here and there.
+            digits.is_some_and(|digits| digits.parse() == Ok(port))
+        }
+    }
+}
+
 /// The directories that a URL lies in, each with its host and a trailing slash, the nearest first.
 fn ancestors(url: &Url) -> impl Iterator<Item = String> {
     let (site, path) = (site(url), url.path());
@@ -424,6 +444,32 @@ mod tests {
             },
             [&url(input)],
         )
+    }
+
+    #[test]
+    fn a_site_is_known_without_writing_it() {
+        let urls = [
+            "http://a.example/x",
+            "https://a.example/x",
+            "http://a.example:8080/",
+            "http://a.example:80/",
+            "https://a.example:80/",
+            "http://a.example:808/",
+            "http://127.0.0.1:8080/",
+            "http://[::1]:8080/",
+            "http://[::1]/",
+        ]
+        .map(|url| Url::parse(url).unwrap());
+        for one in &urls {
+            for other in &urls {
+                let text = site(one);
+                assert_eq!(
+                    is_site_of(&text, other),
+                    text == site(other),
+                    "{one} {other}"
+                );
+            }
+        }
     }
 
     #[test]

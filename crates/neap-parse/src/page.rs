@@ -93,11 +93,12 @@ fn beginning(html: &[u8]) -> Option<Beginning> {
     const BEGINS: [&[u8]; 2] = [b"<h1", b"<H1"];
     const ENDS: [&[u8]; 2] = [b"</h1>", b"</H1>"];
     const METAS: [&[u8]; 2] = [b"<meta", b"<META"];
+    // Each is looked for only before what was found already: the usual spelling comes first in each list.
     let first = |html: &[u8], marks: &[&[u8]]| {
-        let found = marks
-            .iter()
-            .filter_map(|mark| memchr::memmem::find(html, mark));
-        found.min()
+        marks.iter().fold(None, |found, mark| {
+            let end = found.map_or(html.len(), |at| html.len().min(at + mark.len()));
+            memchr::memmem::find(&html[..end], mark).or(found)
+        })
     };
     let head = first(html, &HEAD_ENDS)?;
     if first(html, &BEGINS).is_none() {
