@@ -33,4 +33,5 @@ mod stop;
 mod stores;
 mod support;
 mod tidy;
+mod traps;
 mod upkeep;

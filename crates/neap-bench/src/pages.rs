@@ -410,6 +410,7 @@ fn job(options: &Options, bodies: &str, input: &str, scope: &str) -> String {
     let in_flight = options.in_flight;
     format!(
         "neap = 1\nname = \"bench\"\n[input]\n{input}\n[crawl]\nscope = \"{scope}\"\n\
+         [crawl.traps]\nmax_near_duplicates = 1_000_000\n\
          [limits]\nconcurrency = {in_flight}\nper_host = {in_flight}\n[store]\nbodies = \"{bodies}\"\n"
     )
 }

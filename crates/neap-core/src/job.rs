@@ -22,6 +22,7 @@ use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
 use crate::params::ParamName;
 use crate::scope::{Pattern, ScopeKind};
+pub use crate::traps::Traps;
 
 /// A job, checked and complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,6 +222,8 @@ pub struct Crawl {
     pub nofollow: bool,
     /// Parameters that links are followed without. Default: none.
     pub drop_params: Vec<ParamName>,
+    /// When a link is held for one of a site's without end.
+    pub traps: Traps,
 }
 
 impl Default for Crawl {
@@ -234,6 +237,7 @@ impl Default for Crawl {
             sitemaps: true,
             nofollow: true,
             drop_params: Vec::new(),
+            traps: Traps::default(),
         }
     }
 }

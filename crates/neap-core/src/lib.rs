@@ -26,6 +26,7 @@ pub mod scheduler;
 pub mod scope;
 pub mod surt;
 pub mod time;
+pub mod traps;
 pub mod verdict;
 
 pub use canonical::CanonicalUrl;

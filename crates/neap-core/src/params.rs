@@ -67,6 +67,41 @@ impl From<ParamName> for String {
     }
 }
 
+/// Names of parameters that hold a session whatever their value: of Java, PHP, ASP and ColdFusion, and as they are written out.
+const SESSIONS: [&str; 9] = [
+    "jsessionid",
+    "phpsessid",
+    "aspsessionid",
+    "cfid",
+    "cftoken",
+    "sessionid",
+    "session_id",
+    "session-id",
+    "oscsid",
+];
+
+/// Names that hold a session if their value looks like one: many digits and letters.
+const PERHAPS_SESSIONS: [&str; 5] = ["sid", "sess", "session", "zenid", "s"];
+
+/// Shortest value that looks like a session: 64 bits in hexadecimal.
+const SESSION_BYTES: usize = 16;
+
+/// The URL without the session ids in it: each visit has others, and they make no other page.
+pub fn without_session(url: CanonicalUrl) -> CanonicalUrl {
+    without_parts(url, |part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let looks_random = || {
+            value.len() >= SESSION_BYTES
+                && value
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && value.bytes().any(|byte| byte.is_ascii_digit())
+        };
+        is_one_of(&SESSIONS) || (is_one_of(&PERHAPS_SESSIONS) && looks_random())
+    })
+}
+
 /// The URL without these parameters, in its query (`?utm_source=x`) and in its path (`;jsessionid=x`). What is
 /// left keeps its order and spelling.
 pub fn without(url: CanonicalUrl, names: &[ParamName]) -> CanonicalUrl {
@@ -77,14 +112,18 @@ pub fn without(url: CanonicalUrl, names: &[ParamName]) -> CanonicalUrl {
         let name = part.split('=').next().unwrap_or(part);
         names.iter().any(|dropped| dropped.matches(name))
     };
+    without_parts(url, is_dropped)
+}
+
+fn without_parts(url: CanonicalUrl, is_dropped: impl Fn(&str) -> bool) -> CanonicalUrl {
     let query = url
         .url()
         .query()
-        .and_then(|query| kept(query, '&', is_dropped));
+        .and_then(|query| kept(query, '&', &is_dropped));
     let path = url.url().path();
     let path = path
         .contains(';')
-        .then(|| path_without(path, is_dropped))
+        .then(|| path_without(path, &is_dropped))
         .flatten();
     if query.is_none() && path.is_none() {
         return url;

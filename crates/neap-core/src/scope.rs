@@ -145,11 +145,21 @@ pub enum SkipReason {
     ForeignSitemap,
     /// Its host is not of the public internet, see [`crate::address`].
     PrivateAddress,
+    /// It is longer than `crawl.traps.max_url_length`.
+    LongUrl,
+    /// A segment of its path comes again more often than `crawl.traps.max_repeated_segments`.
+    RepeatingPath,
+    /// It is a page of a calendar, further ahead than `crawl.traps.max_years_ahead`.
+    FarDate,
+    /// Its path has `crawl.traps.max_query_variants` queries already that are combinations of few values.
+    QueryVariants,
+    /// It is in a part of its site of which `crawl.traps.max_near_duplicates` pages said nothing new.
+    NearDuplicates,
 }
 
 impl SkipReason {
     /// Every reason, in the order of [`SkipReason::code`].
-    pub const ALL: [SkipReason; 12] = [
+    pub const ALL: [SkipReason; 17] = [
         SkipReason::Scope,
         SkipReason::NotIncluded,
         SkipReason::Excluded,
@@ -162,6 +172,11 @@ impl SkipReason {
         SkipReason::NestedSitemap,
         SkipReason::ForeignSitemap,
         SkipReason::PrivateAddress,
+        SkipReason::LongUrl,
+        SkipReason::RepeatingPath,
+        SkipReason::FarDate,
+        SkipReason::QueryVariants,
+        SkipReason::NearDuplicates,
     ];
 
     /// The number for it in the store; never reused for another reason.
@@ -179,6 +194,11 @@ impl SkipReason {
             SkipReason::NestedSitemap => 9,
             SkipReason::ForeignSitemap => 10,
             SkipReason::PrivateAddress => 11,
+            SkipReason::LongUrl => 12,
+            SkipReason::RepeatingPath => 13,
+            SkipReason::FarDate => 14,
+            SkipReason::QueryVariants => 15,
+            SkipReason::NearDuplicates => 16,
         }
     }
 
@@ -197,6 +217,11 @@ impl SkipReason {
             SkipReason::NestedSitemap => "nested_sitemap",
             SkipReason::ForeignSitemap => "foreign_sitemap",
             SkipReason::PrivateAddress => "private_address",
+            SkipReason::LongUrl => "long_url",
+            SkipReason::RepeatingPath => "repeating_path",
+            SkipReason::FarDate => "far_date",
+            SkipReason::QueryVariants => "query_variants",
+            SkipReason::NearDuplicates => "near_duplicates",
         }
     }
 }

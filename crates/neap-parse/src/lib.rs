@@ -21,6 +21,7 @@ pub mod directives;
 pub mod links;
 pub mod page;
 pub mod robots;
+mod simhash;
 pub mod sitemap;
 mod tags;
 

@@ -9,6 +9,7 @@ use url::Url;
 use crate::charset;
 use crate::directives::Directives;
 use crate::links::{PageLinks, Written, usable_base};
+use crate::simhash::Simhash;
 use crate::tags::{self, Attributes, Name, Tag};
 
 /// Longest title, heading and description that are kept, in bytes of UTF-8; what search engines show of them is
@@ -36,6 +37,9 @@ pub struct Page {
     pub canonical: Option<CanonicalUrl>,
     /// What it asks of crawlers.
     pub directives: Directives,
+    /// The simhash of its text, of 63 bits: the fewer differ between two pages, the more of their texts is the same, numbers
+    /// apart. `None` if it has no words, or if its links are not wanted.
+    pub simhash: Option<u64>,
     /// Where it leads.
     pub links: PageLinks,
 }
@@ -137,6 +141,7 @@ fn read(
         canonical: canonical
             .and_then(|href| CanonicalUrl::join(base, &String::from_utf8_lossy(href)).ok()),
         directives: reader.directives,
+        simhash: reader.simhash.finish(),
         links: reader.links.resolve(base),
     }
 }
@@ -152,6 +157,7 @@ struct Reader<'t> {
     canonical: Option<Vec<u8>>,
     base: Option<Vec<u8>>,
     directives: Directives,
+    simhash: Simhash,
     links: Written,
 }
 
@@ -168,6 +174,7 @@ impl<'t> Reader<'t> {
             canonical: None,
             base: None,
             directives: Directives::default(),
+            simhash: Simhash::default(),
             links: Written::default(),
         }
     }
@@ -261,6 +268,10 @@ impl tags::Sink for &mut Reader<'_> {
         self.title.add(piece);
         self.h1.add(piece);
         self.links.add_text(piece);
+        if self.wanted == Wanted::All {
+            self.simhash.add(piece);
+            self.simhash.end_word();
+        }
     }
 }
 

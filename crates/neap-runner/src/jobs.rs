@@ -1,7 +1,7 @@
 //! What does one job need while it runs?
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use neap_core::address::AddressRule;
@@ -9,10 +9,13 @@ use neap_core::exchange::Exchange;
 use neap_core::job::{Bodies, Job};
 use neap_core::scheduler::JobSettings;
 use neap_core::scope::Scope;
-use neap_core::{CanonicalUrl, Host, JobId, UnixMs};
+use neap_core::traps::Watch;
+use neap_core::{CanonicalUrl, Host, JobId, UnixMs, params};
 use neap_fetch::{
     Ask, BodyLimit, Egress, FetchError, FetchSettings, Fetched, Fetcher, MemoryBudget, Sockets,
 };
+use rand::rngs::SmallRng;
+use rand::{RngCore, SeedableRng};
 
 use crate::clock::Clock;
 use crate::exits::Exits;
@@ -119,6 +122,8 @@ pub(crate) struct JobContext {
     pub(crate) exits: Arc<Exits>,
     /// The hosts that its own headers are sent to; empty if it has none.
     header_hosts: BTreeSet<Host>,
+    /// What was found of sites without end.
+    watch: Mutex<Watch>,
 }
 
 impl JobContext {
@@ -148,6 +153,7 @@ impl JobContext {
         } else {
             input_hosts
         };
+        let mut dice = SmallRng::from_os_rng();
         Ok(JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots).with_addresses(addresses),
@@ -155,6 +161,7 @@ impl JobContext {
             session,
             exits,
             header_hosts,
+            watch: Mutex::new(Watch::new(job.crawl.traps, dice.next_u64())),
             job,
         })
     }
@@ -199,6 +206,21 @@ impl JobContext {
         self.scope.roots() == scope_roots
             && *self.scope.addresses() == addresses
             && (!has_headers || self.header_hosts == *input_hosts)
+    }
+
+    /// What was found of sites without end, for a moment.
+    pub(crate) fn watch(&self) -> MutexGuard<'_, Watch> {
+        // It is whole between any two of its methods.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A URL as links to it are followed: without what makes no other page.
+    pub(crate) fn followed(&self, url: CanonicalUrl) -> CanonicalUrl {
+        let url = params::without(url, &self.job.crawl.drop_params);
+        match self.job.crawl.traps.session_ids {
+            true => params::without_session(url),
+            false => url,
+        }
     }
 
     /// Whether sitemaps and feeds that are found are read for pages.

@@ -6,14 +6,16 @@
 
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::exchange::{Answer, Exchange};
+use neap_core::order;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_core::{CanonicalUrl, UnixMs};
-use neap_core::{order, params};
 use neap_fetch::BodyLimit;
 use neap_parse::content_type::{charset, is_html};
 use neap_parse::{Directives, PageLink, PageLinks, Wanted, sitemap};
 use neap_store::{About, Anchor, AnchorTarget, Link, Redirect, RedirectVerdict};
+
+use tracing::warn;
 
 use crate::jobs::JobContext;
 use crate::sitemaps;
@@ -52,10 +54,10 @@ pub(crate) fn leads(
         return Leads::default();
     };
     match judgement.outcome {
-        Outcome::Redirect => redirect(job, request, answer),
+        Outcome::Redirect => redirect(job, request, answer, now),
         Outcome::Success => match sitemaps::listed(job, request, answer, now) {
             Some(leads) => leads,
-            None => page(job, request, answer),
+            None => page(job, request, answer, now),
         },
         Outcome::Gone
         | Outcome::Refused
@@ -70,7 +72,7 @@ pub(crate) fn leads(
 }
 
 /// What an HTML page says of itself, and its links.
-fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
+fn page(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Leads {
     let content_type = answer.header("content-type");
     if !is_html(content_type, &answer.body) {
         return Leads::default();
@@ -94,7 +96,12 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
             &terms.product_token,
         );
     }
-    let mut leads = links(job, request, page.links, directives);
+    if let Some(simhash) = page.simhash
+        && job.watch().saw(&request.url, simhash)
+    {
+        tell_of_trap(job, request);
+    }
+    let mut leads = links(job, request, page.links, directives, now);
     leads.about = Some(Box::new(About {
         title: page.title,
         h1: page.h1,
@@ -102,11 +109,23 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
         language: page.language,
         canonical: page.canonical,
         is_noindex: directives.no_index,
+        simhash: page.simhash,
     }));
     leads
 }
 
-fn links(job: &JobContext, request: &Ready, found: PageLinks, directives: Directives) -> Leads {
+fn tell_of_trap(job: &JobContext, request: &Ready) {
+    let (url, job) = (&request.url, &job.job.name);
+    warn!(%url, job, "pages of this part of the site say nothing new; new ones are left alone");
+}
+
+fn links(
+    job: &JobContext,
+    request: &Ready,
+    found: PageLinks,
+    directives: Directives,
+    now: UnixMs,
+) -> Leads {
     let depth = request.depth.saturating_add(1);
     let priority = order::of_link(depth);
     let heeds_nofollow = job.job.crawl.nofollow;
@@ -119,13 +138,17 @@ fn links(job: &JobContext, request: &Ready, found: PageLinks, directives: Direct
     } in found.links
     {
         let is_nofollow = is_nofollow || directives.no_follow;
-        let url = params::without(url, &job.job.crawl.drop_params);
+        let url = job.followed(url);
         // What is out of scope is so whatever the page asks.
         let admitted = job.scope.admits(&url, depth);
         let admitted = admitted.and(match is_nofollow && heeds_nofollow {
             true => Err(SkipReason::NoFollow),
             false => Ok(()),
         });
+        // What nobody asks for is no variant.
+        let admitted = admitted
+            .and_then(|()| job.job.crawl.traps.admits(&url, now))
+            .and_then(|()| job.watch().admits(&url));
         let target = match admitted {
             Ok(()) => {
                 leads.links.push(Link {
@@ -151,7 +174,7 @@ fn links(job: &JobContext, request: &Ready, found: PageLinks, directives: Direct
     leads
 }
 
-fn redirect(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
+fn redirect(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Leads {
     let location = answer
         .headers
         .get(http::header::LOCATION)
@@ -168,11 +191,20 @@ fn redirect(job: &JobContext, request: &Ready, answer: &Answer) -> Leads {
             };
         }
     };
+    // One redirect after the other that leads on is no site's habit.
+    if request.hops >= 2 && job.scope.follows_links() && job.watch().was_led_on(&request.url) {
+        tell_of_trap(job, request);
+    }
     let admitted = match order::level(request.position.priority) {
         Some(_) => job.scope.admits_sitemap(&url, request.url.url()),
         None => job.scope.admits_redirect(&url),
     };
     let most = job.terms(&request.url.host()).request.redirects;
+    // Who lists a URL wants its answer wherever it moved.
+    let admitted = match job.scope.follows_links() {
+        true => admitted.and_then(|()| job.job.crawl.traps.admits(&url, now)),
+        false => admitted,
+    };
     let verdict = match admitted {
         Ok(()) if request.hops >= most => RedirectVerdict::TooMany,
         Ok(()) => RedirectVerdict::Follow,

@@ -13,7 +13,6 @@
 
 use neap_core::exchange::Answer;
 use neap_core::order::{self, Level};
-use neap_core::params;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_core::{Host, UnixMs};
@@ -50,7 +49,7 @@ pub(crate) fn listed(
     let mut leads = Leads::default();
     for mut entry in entries {
         if kind != Kind::Index {
-            entry.url = params::without(entry.url, &job.job.crawl.drop_params);
+            entry.url = job.followed(entry.url);
         }
         let placed = match kind {
             Kind::Index => below(job, request, level.unwrap_or(Level::TOP), &entry),

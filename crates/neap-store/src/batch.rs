@@ -313,6 +313,8 @@ pub struct About {
     pub canonical: Option<CanonicalUrl>,
     /// Whether it asks not to be shown among results.
     pub is_noindex: bool,
+    /// The simhash of its text, of 63 bits.
+    pub simhash: Option<u64>,
 }
 
 /// What a link says.

@@ -41,6 +41,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 7,
         sql: include_str!("../../../migrations/sqlite/0007_addresses.sql"),
     },
+    Migration {
+        version: 8,
+        sql: include_str!("../../../migrations/sqlite/0008_traps.sql"),
+    },
 ];
 
 /// The version that this program writes.

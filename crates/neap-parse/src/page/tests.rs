@@ -116,6 +116,7 @@ fn a_page_says_the_same_of_itself_with_and_without_its_links() {
         let of = |wanted| page(html.as_bytes(), None, &url, "neap", wanted);
         let without_links = Page {
             links: PageLinks::default(),
+            simhash: None,
             ..of(Wanted::All)
         };
         assert_eq!(of(Wanted::NoLinks), without_links, "{html}");

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use neap_core::Host;
 use neap_core::backoff::RETRY_AFTER_MAX;
+use neap_core::order;
 use neap_core::scheduler::Ready;
 use neap_core::scope::SkipReason;
 use neap_store::{Command, Event, HostRow, RobotsAnswer, Skipped};
 use tracing::{debug, info};
 
 use super::{Note, Pump, RunError};
+use crate::jobs::JobContext;
 use crate::robots::Asked;
 use crate::sitemaps;
 
@@ -200,14 +202,18 @@ impl Pump {
             let Some(job) = self.jobs.get(&row.job) else {
                 continue;
             };
+            let deny = |reason| Skipped {
+                request: row.request,
+                job: row.job,
+                host: row.host,
+                reason,
+            };
             match self.rules.allow(job, row.host, &row.url) {
-                Some(true) => allowed.push(row),
-                Some(false) => denied.push(Skipped {
-                    request: row.request,
-                    job: row.job,
-                    host: row.host,
-                    reason: SkipReason::Robots,
-                }),
+                Some(true) => match still_admits(job, &row) {
+                    Ok(()) => allowed.push(row),
+                    Err(reason) => denied.push(deny(reason)),
+                },
+                Some(false) => denied.push(deny(SkipReason::Robots)),
                 None => {
                     let scheduler = &mut self.shop.desk.state().scheduler;
                     scheduler.handle_ready(row.job, row.host, row.position);
@@ -218,5 +224,13 @@ impl Pump {
             self.send(Command::Skip(denied)).await?;
         }
         Ok(allowed)
+    }
+}
+
+/// Whether a request that was found on a page is still wanted, by what other pages said since.
+fn still_admits(job: &JobContext, row: &Ready) -> Result<(), SkipReason> {
+    match row.depth == 0 || order::level(row.position.priority).is_some() {
+        true => Ok(()),
+        false => job.watch().still_admits(&row.url),
     }
 }

@@ -211,8 +211,8 @@ fn reasons(reasons: &[String]) -> String {
 static INSERT_PAGES: Shape = Shape::filled(
     "INSERT INTO pages (request_id, status, fetched_ms, content_type, body_bytes,
      segment_id, segment_offset, segment_bytes, payload_sha1, original_id, title, h1, description,
-     language, canonical, is_noindex) SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+     language, canonical, is_noindex, simhash) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
@@ -245,7 +245,8 @@ fn page(accepted: &Accepted, args: &mut Args) {
         .maybe_text(text(|about| &about.language));
     let canonical = about.and_then(|about| about.canonical.as_ref());
     args.maybe_text(canonical.map(CanonicalUrl::as_str))
-        .maybe_int(about.map(|about| i64::from(about.is_noindex)));
+        .maybe_int(about.map(|about| i64::from(about.is_noindex)))
+        .maybe_int(about.and_then(|about| about.simhash).map(u64::cast_signed));
 }
 
 static UPDATE_REQUESTS: Shape = Shape::filled(

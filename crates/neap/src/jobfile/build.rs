@@ -9,7 +9,7 @@ use std::time::Duration;
 use neap_core::backoff::RETRY_AFTER_MAX;
 use neap_core::job::{
     Adaptive, Crawl, Expect, Input, InputFormat, Job, Keep, Limits, MAX_BODY_CEILING,
-    MAX_NAME_SERVERS, Request, Retry, Robots,
+    MAX_NAME_SERVERS, Request, Retry, Robots, Traps,
 };
 
 use super::compare::duration_text;
@@ -205,6 +205,36 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
         sitemaps: reader.flag("crawl.sitemaps", default.sitemaps),
         nofollow: reader.flag("crawl.nofollow", default.nofollow),
         drop_params: reader.texts("crawl.drop_params", MAX_PATTERNS, values::param_name),
+        traps: traps(reader),
+    }
+}
+
+fn traps(reader: &mut Reader<'_>) -> Traps {
+    let default = Traps::default();
+    let mut number = |name, range, default| {
+        let key = format!("crawl.traps.{name}");
+        reader.u32(&key, range, default)
+    };
+    Traps {
+        max_url_length: number("max_url_length", 100..=16_384, default.max_url_length),
+        max_repeated_segments: number(
+            "max_repeated_segments",
+            1..=100,
+            default.max_repeated_segments,
+        ),
+        max_query_variants: number(
+            "max_query_variants",
+            10..=100_000,
+            default.max_query_variants,
+        ),
+        max_years_ahead: number("max_years_ahead", 0..=8_000, default.max_years_ahead),
+        max_near_duplicates: number(
+            "max_near_duplicates",
+            10..=1_000_000,
+            default.max_near_duplicates,
+        ),
+        simhash_distance: number("simhash_distance", 0..=16, default.simhash_distance),
+        session_ids: reader.flag("crawl.traps.session_ids", default.session_ids),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::fmt::friendly::SpanPrinter;
 use neap_core::job::{
     Adaptive, AtMost, Crawl, Expect, Identity, Input, Job, Keep, Limits, Proxy, Rate, Request,
-    Retry, Robots, StatusRange, Template,
+    Retry, Robots, StatusRange, Template, Traps,
 };
 use neap_core::params::ParamName;
 use neap_core::scope::Pattern;
@@ -106,6 +106,16 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 sitemaps,
                 nofollow,
                 drop_params,
+                traps:
+                    Traps {
+                        max_url_length,
+                        max_repeated_segments,
+                        max_query_variants,
+                        max_years_ahead,
+                        max_near_duplicates,
+                        simhash_distance,
+                        session_ids,
+                    },
             },
         identity:
             Identity {
@@ -206,6 +216,22 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "crawl.drop_params",
             list(drop_params.iter().map(ParamName::to_string)),
         ),
+        ("crawl.traps.max_url_length", max_url_length.to_string()),
+        (
+            "crawl.traps.max_repeated_segments",
+            max_repeated_segments.to_string(),
+        ),
+        (
+            "crawl.traps.max_query_variants",
+            max_query_variants.to_string(),
+        ),
+        ("crawl.traps.max_years_ahead", max_years_ahead.to_string()),
+        (
+            "crawl.traps.max_near_duplicates",
+            max_near_duplicates.to_string(),
+        ),
+        ("crawl.traps.simhash_distance", simhash_distance.to_string()),
+        ("crawl.traps.session_ids", session_ids.to_string()),
         ("identity.user_agent", quoted(user_agent)),
         ("identity.headers", headers_text(headers)),
         ("identity.safe_headers", list(safe_headers.iter().cloned())),

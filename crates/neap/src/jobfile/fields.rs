@@ -165,6 +165,7 @@ impl<'a> Fields<'a> {
     fn add(&mut self, section: &str, name: &str, field: Field<'a>, problems: &mut Problems) {
         match keys::find(section, name) {
             Some("identity.headers") => self.add_headers(field, problems),
+            None if (section, name) == ("crawl", "traps") => self.add_traps(field, problems),
             Some(key) => match keys::tables(key) {
                 Some(tables) => self.add_tables(tables, field, problems),
                 None => {
@@ -172,6 +173,16 @@ impl<'a> Fields<'a> {
                 }
             },
             None => problems.key(field.key, keys::unknown(section, name)),
+        }
+    }
+
+    /// Each key of the table is one of the job's.
+    fn add_traps(&mut self, field: Field<'a>, problems: &mut Problems) {
+        let source = field.key.source.clone();
+        for (key, value) in table(field, problems).into_iter().flatten() {
+            let name = format!("traps.{}", key.get_ref());
+            let key = source.spot(key.span());
+            self.add("crawl", &name, Field { key, value }, problems);
         }
     }
 
@@ -218,6 +229,9 @@ impl<'a> Fields<'a> {
             }
             [section, name] if keys::sections().contains(&section) => {
                 self.add(section, name, field, problems);
+            }
+            ["crawl", "traps", name] => {
+                self.add("crawl", &format!("traps.{name}"), field, problems);
             }
             [section, ..] => match keys::sections().contains(&section) {
                 true => problems.key(field.key, keys::unknown(section, &path[1..].join("."))),

@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 61] = [
+pub(super) const KEYS: [&str; 68] = [
     "neap",
     "name",
     "description",
@@ -21,6 +21,13 @@ pub(super) const KEYS: [&str; 61] = [
     "crawl.sitemaps",
     "crawl.nofollow",
     "crawl.drop_params",
+    "crawl.traps.max_url_length",
+    "crawl.traps.max_repeated_segments",
+    "crawl.traps.max_query_variants",
+    "crawl.traps.max_years_ahead",
+    "crawl.traps.max_near_duplicates",
+    "crawl.traps.simhash_distance",
+    "crawl.traps.session_ids",
     "identity.user_agent",
     "identity.headers",
     "identity.safe_headers",

@@ -56,7 +56,15 @@ fn every_key_of_a_job_can_be_written_and_every_known_key_is_one_of_a_job() {
     let mut of_job = vec!["neap".to_owned()];
     for (section, value) in job.as_object().unwrap() {
         match value.as_object() {
-            Some(keys) => of_job.extend(keys.keys().map(|key| format!("{section}.{key}"))),
+            Some(keys) => of_job.extend(keys.iter().flat_map(|(key, value)| {
+                let key = format!("{section}.{key}");
+                match value.as_object() {
+                    Some(below) if key == "crawl.traps" => {
+                        below.keys().map(|name| format!("{key}.{name}")).collect()
+                    }
+                    Some(_) | None => vec![key],
+                }
+            })),
             None => of_job.push(section.clone()),
         }
     }
@@ -84,6 +92,13 @@ fn every_key_takes_its_good_value() {
         ("crawl.sitemaps", "false", "false"),
         ("crawl.nofollow", "false", "false"),
         ("crawl.drop_params", "['UTM_*']", "[\"utm_*\"]"),
+        ("crawl.traps.max_url_length", "8192", "8192"),
+        ("crawl.traps.max_repeated_segments", "5", "5"),
+        ("crawl.traps.max_query_variants", "2_000", "2000"),
+        ("crawl.traps.max_years_ahead", "0", "0"),
+        ("crawl.traps.max_near_duplicates", "10_000", "10000"),
+        ("crawl.traps.simhash_distance", "0", "0"),
+        ("crawl.traps.session_ids", "false", "false"),
         ("store.links", "false", "false"),
         ("robots.mode", "'warn'", "warn"),
         ("identity.user_agent", "'Bot/1.0'", "\"Bot/1.0\""),
@@ -252,6 +267,13 @@ fn every_key_refuses_the_wrong_type_and_the_wrong_value_at_its_place() {
         ),
         ("crawl.exclude", "['']", "an empty pattern"),
         ("crawl.drop_params", "['a=b']", "no name of a parameter"),
+        ("crawl.traps", "7", "expected a table, found an integer"),
+        ("crawl.traps", "{ simhash_distanse = 3 }", "unknown key"),
+        (
+            "crawl.traps.simhash_distance",
+            "17",
+            "17 is out of range: 0 to 16",
+        ),
         (
             "crawl.max_depth",
             "1.5",

@@ -270,6 +270,27 @@ fn reason(
             "more than {} sitemap indexes lie above it",
             neap_core::order::MAX_INDEXES
         ),
+        "long_url" => format!(
+            "it has {} bytes, and `crawl.traps.max_url_length` is {}",
+            grouped(url.as_str().len() as u64),
+            grouped(crawl.traps.max_url_length.into())
+        ),
+        "repeating_path" => format!(
+            "a segment of its path comes more than {} times (`crawl.traps.max_repeated_segments`)",
+            crawl.traps.max_repeated_segments
+        ),
+        "far_date" => format!(
+            "it is a page of a calendar more than {} ahead (`crawl.traps.max_years_ahead`)",
+            number(crawl.traps.max_years_ahead.into(), "year")
+        ),
+        "query_variants" => format!(
+            "its path has {} queries already that are combinations of few values (`crawl.traps.max_query_variants`)",
+            grouped(crawl.traps.max_query_variants.into())
+        ),
+        "near_duplicates" => format!(
+            "more than {} pages of its part of the site said what others had said (`crawl.traps.max_near_duplicates`)",
+            grouped(crawl.traps.max_near_duplicates.into())
+        ),
         "private_address" => {
             "its host is not on the public internet; only `request.private_addresses = true`, or naming \
              that host in the input, opens it"

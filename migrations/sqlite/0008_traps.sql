@@ -1,0 +1,160 @@
+-- Links without end are left alone, for reasons of their own; and pages that say nearly the same are told.
+
+DROP VIEW broken_links;
+DROP VIEW links;
+DROP VIEW skipped;
+DROP VIEW results;
+ALTER TABLE requests DROP COLUMN skip_reason_name;
+ALTER TABLE requests ADD COLUMN skip_reason_name TEXT GENERATED ALWAYS AS
+  (CASE skip_reason WHEN 0 THEN 'scope' WHEN 1 THEN 'not_included' WHEN 2 THEN 'excluded'
+   WHEN 3 THEN 'too_deep' WHEN 4 THEN 'max_pages' WHEN 5 THEN 'robots' WHEN 6 THEN 'cancelled'
+   WHEN 7 THEN 'by_hand' WHEN 8 THEN 'nofollow' WHEN 9 THEN 'nested_sitemap'
+   WHEN 10 THEN 'foreign_sitemap' WHEN 11 THEN 'private_address' WHEN 12 THEN 'long_url' WHEN 13 THEN 'repeating_path'
+   WHEN 14 THEN 'far_date' WHEN 15 THEN 'query_variants' WHEN 16 THEN 'near_duplicates' END) VIRTUAL;
+ALTER TABLE skips DROP COLUMN reason_name;
+ALTER TABLE skips ADD COLUMN reason_name TEXT GENERATED ALWAYS AS
+  (CASE reason WHEN 0 THEN 'scope' WHEN 1 THEN 'not_included' WHEN 2 THEN 'excluded'
+   WHEN 3 THEN 'too_deep' WHEN 4 THEN 'max_pages' WHEN 5 THEN 'robots' WHEN 6 THEN 'cancelled'
+   WHEN 7 THEN 'by_hand' WHEN 8 THEN 'nofollow' WHEN 9 THEN 'nested_sitemap'
+   WHEN 10 THEN 'foreign_sitemap' WHEN 11 THEN 'private_address' WHEN 12 THEN 'long_url' WHEN 13 THEN 'repeating_path'
+   WHEN 14 THEN 'far_date' WHEN 15 THEN 'query_variants' WHEN 16 THEN 'near_duplicates' END) VIRTUAL;
+ALTER TABLE found_links DROP COLUMN skip_reason_name;
+ALTER TABLE found_links ADD COLUMN skip_reason_name TEXT GENERATED ALWAYS AS
+  (CASE skip_reason WHEN 0 THEN 'scope' WHEN 1 THEN 'not_included' WHEN 2 THEN 'excluded'
+   WHEN 3 THEN 'too_deep' WHEN 4 THEN 'max_pages' WHEN 5 THEN 'robots' WHEN 6 THEN 'cancelled'
+   WHEN 7 THEN 'by_hand' WHEN 8 THEN 'nofollow' WHEN 9 THEN 'nested_sitemap'
+   WHEN 10 THEN 'foreign_sitemap' WHEN 11 THEN 'private_address' WHEN 12 THEN 'long_url' WHEN 13 THEN 'repeating_path'
+   WHEN 14 THEN 'far_date' WHEN 15 THEN 'query_variants' WHEN 16 THEN 'near_duplicates' END) VIRTUAL;
+
+-- What became of each URL that was asked for itself, wherever its redirects led.
+CREATE VIEW results AS
+SELECT
+  r.request_id,
+  j.name AS job,
+  j.round,
+  r.url,
+  h.name AS host,
+  f.state_name AS state,
+  p.status,
+  f.url AS final_url,
+  first.status AS first_status,
+  CASE WHEN r.redirect_to IS NULL THEN 0 ELSE
+    (WITH RECURSIVE chain (id, next, hop) AS (
+       SELECT r.request_id, r.redirect_to, 0
+       UNION ALL
+       SELECT n.request_id, n.redirect_to, hop + 1
+       FROM chain JOIN requests n ON n.request_id = chain.next WHERE hop < 20)
+     SELECT max(hop) FROM chain) END AS redirects,
+  r.earlier + r.attempts + r.deferrals + r.lost AS attempts,
+  f.cause,
+  f.skip_reason_name AS skip_reason,
+  r.depth,
+  p.content_type,
+  p.title,
+  p.body_bytes,
+  strftime('%Y-%m-%dT%H:%M:%fZ', p.fetched_ms / 1000.0, 'unixepoch') AS fetched_at,
+  s.file AS segment,
+  p.segment_offset,
+  p.segment_bytes,
+  found.url AS found_on,
+  -- What stood beside the URL in its input file.
+  (SELECT i.fields FROM inputs i WHERE i.request_id = r.request_id) AS input
+FROM requests r
+LEFT JOIN requests f ON f.request_id = CASE WHEN r.redirect_to IS NULL THEN r.request_id ELSE
+    (WITH RECURSIVE chain (id, next, hop) AS (
+       SELECT r.request_id, r.redirect_to, 0
+       UNION ALL
+       SELECT n.request_id, n.redirect_to, hop + 1
+       FROM chain JOIN requests n ON n.request_id = chain.next WHERE hop < 20)
+     SELECT id FROM chain ORDER BY hop DESC LIMIT 1) END
+LEFT JOIN pages p ON p.request_id = f.request_id
+LEFT JOIN pages first ON first.request_id = r.request_id
+LEFT JOIN segments s ON s.segment_id = p.segment_id
+LEFT JOIN jobs j ON j.job_id = r.job_id
+LEFT JOIN hosts h ON h.host_id = r.host_id
+LEFT JOIN requests found ON found.request_id = r.parent_id
+WHERE r.is_hop = 0 AND r.state IN (2, 3, 5);
+
+-- What was found and not asked for, and why.
+CREATE VIEW skipped AS
+SELECT j.name AS job, j.round, r.url, r.skip_reason_name AS reason, found.url AS found_on
+FROM requests r
+LEFT JOIN jobs j ON j.job_id = r.job_id
+LEFT JOIN requests found ON found.request_id = r.parent_id
+WHERE r.state = 5
+UNION ALL
+SELECT j.name, j.round, s.url, s.reason_name, found.url
+FROM skips s
+LEFT JOIN jobs j ON j.job_id = s.job_id
+LEFT JOIN requests found ON found.request_id = s.parent_id;
+
+-- Every link of every page: where it stands, what is clicked on, and what became of its target.
+CREATE VIEW links AS
+SELECT
+  j.name AS job,
+  j.round,
+  page.url AS page,
+  l.number,
+  l.anchor,
+  coalesce(target.url, l.url) AS target,
+  l.is_nofollow,
+  target.state_name AS state,
+  coalesce(l.skip_reason_name, target.skip_reason_name) AS skip_reason
+FROM found_links l
+JOIN requests page ON page.request_id = l.request_id
+LEFT JOIN requests target
+  ON target.host_id = l.target_host_id AND target.fingerprint = l.target_fingerprint
+LEFT JOIN jobs j ON j.job_id = page.job_id;
+
+-- Links whose target failed, or answered (after its redirects) that there is no such page.
+CREATE VIEW broken_links AS
+SELECT
+  j.name AS job,
+  j.round,
+  page.url AS page,
+  l.anchor,
+  target.url AS target,
+  r.status,
+  r.cause,
+  r.final_url
+FROM found_links l
+JOIN requests target
+  ON target.host_id = l.target_host_id AND target.fingerprint = l.target_fingerprint
+JOIN results r ON r.request_id = target.request_id
+JOIN requests page ON page.request_id = l.request_id
+LEFT JOIN jobs j ON j.job_id = page.job_id
+WHERE r.state = 'failed' OR r.status >= 400;
+
+-- The simhash of the text of an HTML page, of 63 bits; NULL of a page without words, or whose links are not read.
+ALTER TABLE pages ADD COLUMN simhash INTEGER;
+
+-- Pages that say nearly what an earlier one of their job says: no more than 3 bits of their simhashes differ. Two such
+-- hashes have one of four parts in common, by which they are found.
+CREATE VIEW duplicates AS
+WITH hashed AS MATERIALIZED (
+  SELECT r.job_id, p.simhash, min(p.request_id) AS first_id
+  FROM pages p JOIN requests r ON r.request_id = p.request_id
+  WHERE p.simhash IS NOT NULL AND p.status < 300
+  GROUP BY r.job_id, p.simhash),
+parts AS MATERIALIZED (
+  SELECT job_id, simhash, first_id, column1 AS part, simhash >> column1 & 65535 AS bits
+  FROM hashed, (VALUES (0), (16), (32), (48))),
+pairs AS (
+  SELECT one.job_id, one.simhash, other.first_id,
+    (one.simhash | other.simhash) - (one.simhash & other.simhash) AS x
+  FROM parts one JOIN parts other
+    ON other.job_id = one.job_id AND other.part = one.part AND other.bits = one.bits),
+-- How many bits of x are set, first in pairs of bits, then in fours and eights.
+twos AS (SELECT *, x - (x >> 1 & 0x5555555555555555) AS y FROM pairs),
+fours AS (SELECT *, (y & 0x3333333333333333) + (y >> 2 & 0x3333333333333333) AS z FROM twos),
+counted AS (SELECT *, (z + (z >> 4) & 0x0f0f0f0f0f0f0f0f) % 255 AS bits FROM fours),
+near AS MATERIALIZED (
+  SELECT job_id, simhash, min(first_id) AS first_id FROM counted WHERE bits <= 3
+  GROUP BY job_id, simhash)
+SELECT j.name AS job, j.round, r.url, first.url AS duplicate_of, p.title, p.simhash
+FROM pages p
+JOIN requests r ON r.request_id = p.request_id
+JOIN near ON near.job_id = r.job_id AND near.simhash = p.simhash AND near.first_id <> p.request_id
+JOIN requests first ON first.request_id = near.first_id
+LEFT JOIN jobs j ON j.job_id = r.job_id
+WHERE p.status < 300;
