@@ -68,7 +68,7 @@ fn a_fragile_host_is_not_overwhelmed() {
     // Most of them go at the start, while neap is as busy as the host, and more on a busy machine: 6 to 80 were
     // seen. Where no limit is found, more are refused than served.
     assert!(
-        bad <= 200,
+        bad <= 300,
         "{bad} of {} requests were too many at once",
         site.asked()
     );

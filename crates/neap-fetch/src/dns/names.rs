@@ -35,6 +35,8 @@ const ASK_AGAIN: usize = 2;
 pub(super) struct Names {
     hosts: Hosts,
     servers: Result<TokioResolver, NetError>,
+    /// See [`RESOLUTION_DELAY`].
+    delay: Duration,
 }
 
 impl Names {
@@ -45,10 +47,16 @@ impl Names {
             warn!(%error, "the hosts file cannot be read");
             Hosts::default()
         });
-        Names::with(hosts, name_servers, patience)
+        Names::with(hosts, name_servers, patience, RESOLUTION_DELAY)
     }
 
-    pub(super) fn with(hosts: Hosts, name_servers: &[SocketAddr], patience: Duration) -> Names {
+    /// As [`Names::new`], with this hosts file, and IPv6 addresses are waited for as long as `delay`.
+    pub(super) fn with(
+        hosts: Hosts,
+        name_servers: &[SocketAddr],
+        patience: Duration,
+        delay: Duration,
+    ) -> Names {
         let (config, mut options) = match name_servers.is_empty() {
             true => system(),
             false => (given(name_servers), ResolverOpts::default()),
@@ -65,6 +73,7 @@ impl Names {
         Names {
             hosts,
             servers: builder.build(),
+            delay,
         }
     }
 
@@ -79,7 +88,7 @@ impl Names {
             Err(error) => return (Err(DnsError::NotFound(error.to_string())), None),
         };
         match &self.servers {
-            Ok(servers) => ask(servers, fully(query)).await,
+            Ok(servers) => ask(servers, fully(query), self.delay).await,
             Err(error) => (Err(DnsError::Unavailable(error.to_string())), None),
         }
     }
@@ -146,12 +155,12 @@ fn fully(mut name: Name) -> Name {
     name
 }
 
-async fn ask(servers: &TokioResolver, name: Name) -> Heard {
+async fn ask(servers: &TokioResolver, name: Name, delay: Duration) -> Heard {
     let four = pin!(servers.lookup(name.clone(), RecordType::A));
     let six = pin!(servers.lookup(name, RecordType::AAAA));
     let (four, six) = match select(four, six).await {
         Either::Left((Ok(four), six)) if addresses(&four).next().is_some() => {
-            let six = timeout(RESOLUTION_DELAY, six).await;
+            let six = timeout(delay, six).await;
             (Ok(four), six.unwrap_or(Err(NetError::Timeout)))
         }
         Either::Left((four, six)) => (four, six.await),

@@ -134,8 +134,9 @@ impl Pools {
             Seen::Nothing => Charge::Nobody,
         };
         self.remember(&ask, proxy, level, seen, now);
+        let brought_nothing = matches!(seen, Seen::Unsure | Seen::Barred);
         let is_often_alone =
-            seen == Seen::Unsure && is_alone && self.proxies[proxy.index()].did_fail_alone();
+            brought_nothing && is_alone && self.proxies[proxy.index()].did_fail_alone();
         if is_often_alone && !is_try && self.proxies[proxy.index()].quarantine.until().is_none() {
             self.leave_out(proxy, Why::FailsWithMany, now);
         }
@@ -277,7 +278,7 @@ impl Pools {
         let of = &mut self.proxies[proxy.index()];
         let mut why = None;
         match seen {
-            Seen::Worked | Seen::HostFailed | Seen::Blocked | Seen::Barred => {
+            Seen::Worked | Seen::HostFailed | Seen::Blocked => {
                 of.did_well();
                 self.pools[of.pool].refusals = 0;
             }
@@ -295,7 +296,11 @@ impl Pools {
                 }
                 self.suspects.insert(proxy);
             }
-            Seen::Told | Seen::ProxyBusy(_) | Seen::WrongCredentials | Seen::Nothing => {}
+            Seen::Told
+            | Seen::Barred
+            | Seen::ProxyBusy(_)
+            | Seen::WrongCredentials
+            | Seen::Nothing => {}
         }
         if is_try {
             self.end_try(proxy, seen, charge, shares, now);
@@ -324,11 +329,11 @@ impl Pools {
         now: Time,
     ) {
         let worked = match seen {
-            Seen::Worked | Seen::HostFailed | Seen::Blocked | Seen::Barred => Some(true),
+            Seen::Worked | Seen::HostFailed | Seen::Blocked => Some(true),
             Seen::ProxyFailed(_) | Seen::ProxyBusy(_) => Some(false),
             Seen::Unsure if charge == Charge::Host => None,
             Seen::Unsure => Some(shares.is_some_and(|shares| shares.host > shares.proxy * 4.0)),
-            Seen::Told | Seen::WrongCredentials | Seen::Nothing => None,
+            Seen::Told | Seen::Barred | Seen::WrongCredentials | Seen::Nothing => None,
         };
         let of = &mut self.proxies[proxy.index()];
         of.quarantine.tried(worked, now);

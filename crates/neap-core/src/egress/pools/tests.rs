@@ -347,6 +347,22 @@ fn a_proxy_that_bars_a_host_is_used_for_others_and_the_next_pool_goes_there() {
 }
 
 #[test]
+fn a_proxy_that_bars_every_host_is_left_out() {
+    let mut world = World::new(Sticky::None, &[&["a", "b", "c"]]);
+    for n in 0..60 {
+        let request = world.fresh();
+        world.go(n % 20, request, |name| match name {
+            "a" => Seen::Barred,
+            _ => Seen::Worked,
+        });
+    }
+    let views = world.pools.views(world.now);
+    let out = views.iter().filter(|view| view.left_out.is_some());
+    let out: Vec<&str> = out.map(|view| &*view.name).collect();
+    assert_eq!(out, ["a"]);
+}
+
+#[test]
 fn where_every_proxy_bars_a_host_nothing_waits_for_one() {
     let mut world = World::new(Sticky::None, &[&["a", "b"]]);
     for _ in 0..20 {
