@@ -166,6 +166,14 @@ impl Line {
         }
     }
 
+    /// Whether it is known to have ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.kind {
+            Kind::One(one) => one.connection.is_none(),
+            Kind::Many(many) => many.sender.is_closed(),
+        }
+    }
+
     /// Closes it, taking leave of the other side as far as that needs no waiting.
     pub(crate) fn end(self) {
         if let Kind::One(one) = self.kind {

@@ -114,7 +114,8 @@ impl Sockets {
                 if let Some(place) = self.free() {
                     return place;
                 }
-                // The place of a shared connection comes back a moment after its end: one is enough.
+                // The place of a shared connection comes back a moment after its end: one is enough. One that had
+                // ended by itself gave its place back then.
                 let oldest = match has_ended_one {
                     true => None,
                     false => state.kept.oldest(),
@@ -129,7 +130,7 @@ impl Sockets {
                 let permit = Arc::clone(&self.places).acquire_owned().await;
                 return Place(permit.expect("the semaphore is never closed"));
             };
-            has_ended_one = !oldest.frees_at_once();
+            has_ended_one = !oldest.frees_at_once() && !oldest.has_ended();
             oldest.end();
         }
     }

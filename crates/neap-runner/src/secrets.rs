@@ -68,7 +68,13 @@ fn login(
     let what = || format!("the login of {}", auth.origin);
     let resolved = |template| resolved(job, &what, template, lookup);
     let text = match login {
-        Login::Bearer(token) => format!("Bearer {}", resolved(token)?),
+        Login::Bearer(token) => {
+            let token = resolved(token)?;
+            if token.trim().is_empty() {
+                return Err(bad(job, &what));
+            }
+            format!("Bearer {token}")
+        }
         Login::Basic { user, password } => {
             let (user, password) = (resolved(user)?, resolved(password)?);
             // The first colon ends the name (RFC 7617, section 2): one in it would begin the password.

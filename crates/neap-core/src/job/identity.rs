@@ -126,6 +126,11 @@ impl Template {
             .any(|begin| self.0.contains(begin))
     }
 
+    /// Whether there is anything beside references, which is stored as it is.
+    pub fn has_literals(&self) -> bool {
+        self.resolve(|_| Some(String::new())) != Ok(String::new())
+    }
+
     /// The value to send, with each reference replaced by what `lookup` says. A `${` that begins none stays.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ const NOT_SETTABLE: [&str; 13] = [
 ];
 
 /// Parts of the names of headers that log in.
-const CREDENTIAL_PARTS: [&str; 9] = [
+const CREDENTIAL_PARTS: [&str; 13] = [
     "authorization",
     "cookie",
     "api-key",
@@ -49,6 +49,10 @@ const CREDENTIAL_PARTS: [&str; 9] = [
     "password",
     "session",
     "credential",
+    "x-auth",
+    "access-key",
+    "jwt",
+    "signature",
 ];
 
 /// Reads the name of a header, in lower case.

@@ -222,13 +222,13 @@ fn user(text: &str, dir: &Path) -> Result<Template, Complaint> {
 
 /// Reads where a password or a token is found.
 fn secret(what: &str, text: &str, dir: &Path) -> Result<Template, Complaint> {
-    if !Template(text.to_owned()).is_secret() {
+    let template = short(text, dir).map_err(Complaint::secret)?;
+    if !template.is_secret() || template.has_literals() {
         let message = format!("a {what} is written here, and jobs are stored");
-        let help =
-            "take it from the environment, \"${env:SHOP_LOGIN}\", or from a file, \"${file:PATH}\"";
+        let help = "take all of it from the environment, \"${env:SHOP_LOGIN}\", or from a file, \"${file:PATH}\"";
         return Err(Complaint::new(message).help(help).secret());
     }
-    short(text, dir).map_err(Complaint::secret)
+    Ok(template)
 }
 
 fn short(text: &str, dir: &Path) -> Result<Template, Complaint> {

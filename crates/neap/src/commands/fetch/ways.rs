@@ -279,7 +279,7 @@ mod tests {
         let ways = |job: &Job| Ways::of_job(job, &ProxyLists::load(job, |_| None).unwrap());
         assert_eq!(
             taken(ways(&job), 403, 3),
-            ["cheap/a:1", "cheap/b:2", "cheap/a:1"]
+            ["cheap/a:1", "cheap/b:2", "dear/c:3"]
         );
         assert_eq!(taken(ways(&job), 407, 2), ["cheap/a:1", "dear/c:3"]);
         job.proxy.pools.clear();

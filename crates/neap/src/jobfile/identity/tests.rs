@@ -74,6 +74,10 @@ fn what_is_wrong_with_a_login_is_told_and_no_secret_is_shown() {
             "a password is written here",
         ),
         (
+            &format!("{AT}user = 'ann'\npassword = 'hunter2${{env:P}}'"),
+            "a password is written here",
+        ),
+        (
             &format!("{AT}user = 'ann'\npassword = 'hunter2${{env:'"),
             "does not begin a reference",
         ),
