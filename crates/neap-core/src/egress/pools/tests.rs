@@ -545,6 +545,7 @@ fn a_host_begins_with_the_pool_that_it_was_given_and_others_with_the_first() {
         let (name, _) = world.go(host, i64::from(host as i32), |_| Seen::Worked);
         assert_eq!(name, first, "host {host}");
     }
-    world.pools.begin_with(HostId(1), None);
-    assert_eq!(world.go(1, 9, |_| Seen::Worked).0, "a");
+    world.pools.begin_with(HostId(4), Some("pool1"));
+    world.pools.begin_with(HostId(4), None);
+    assert_eq!(world.go(4, 9, |_| Seen::Worked).0, "a");
 }
