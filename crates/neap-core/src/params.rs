@@ -68,20 +68,25 @@ impl From<ParamName> for String {
 }
 
 /// Names of parameters that hold a session whatever their value: of Java, PHP, ASP and ColdFusion, and as they are written out.
-const SESSIONS: [&str; 9] = [
+const SESSIONS: [&str; 5] = [
     "jsessionid",
     "phpsessid",
     "aspsessionid",
-    "cfid",
     "cftoken",
-    "sessionid",
-    "session_id",
-    "session-id",
     "oscsid",
 ];
 
 /// Names that hold a session if their value looks like one: many digits and letters.
-const PERHAPS_SESSIONS: [&str; 5] = ["sid", "sess", "session", "zenid", "s"];
+const PERHAPS_SESSIONS: [&str; 8] = [
+    "sid",
+    "sess",
+    "session",
+    "sessionid",
+    "session_id",
+    "session-id",
+    "zenid",
+    "s",
+];
 
 /// Shortest value that looks like a session: 64 bits in hexadecimal.
 const SESSION_BYTES: usize = 16;

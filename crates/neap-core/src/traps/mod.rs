@@ -95,8 +95,11 @@ fn year(now: UnixMs) -> i64 {
     1970 + now.0 / 31_556_952_000
 }
 
-/// Parts of sites, and paths with queries, that are watched at most: with all that is kept of them some 20 MB.
+/// Parts of sites, and paths with queries, that are watched at most; others go unwatched.
 const MOST_WATCHED: usize = 4_096;
+
+/// Queries and values that are kept of all paths together, some 20 MB.
+const MOST_KEPT: usize = 1_000_000;
 
 /// Stands for what a redirect says: no simhash, which has 63 bits.
 const LED_ON: u64 = u64::MAX;
@@ -108,6 +111,8 @@ pub struct Watch {
     /// Makes hashes that no site can foresee.
     key: u64,
     paths: BTreeMap<u64, Variants>,
+    /// What is kept of all paths, in queries and values.
+    kept: usize,
     parts: BTreeMap<u64, Alike>,
     /// Whether any part is held for a trap, so that nearly always nothing else is looked at.
     has_trap: bool,
@@ -120,6 +125,7 @@ impl Watch {
             traps,
             key,
             paths: BTreeMap::new(),
+            kept: 0,
             parts: BTreeMap::new(),
             has_trap: false,
         }
@@ -140,7 +146,11 @@ impl Watch {
             return Ok(());
         }
         let variants = self.paths.entry(key).or_default();
-        match variants.admits(query, self.traps.max_query_variants as usize, hash) {
+        let before = variants.kept();
+        let most = self.traps.max_query_variants as usize;
+        let is_admitted = variants.admits(query, most, self.kept < MOST_KEPT, hash);
+        self.kept = self.kept + variants.kept() - before;
+        match is_admitted {
             true => Ok(()),
             false => Err(SkipReason::QueryVariants),
         }
@@ -246,7 +256,7 @@ mod tests {
         for link in [
             long.as_str(),
             "http://a.example/a/a/a/a/a/",
-            "http://a.example/7749/12",
+            "http://a.example/2149/12",
         ] {
             assert_eq!(wide.admits(&url(link), IN_2026), Ok(()), "{link}");
         }

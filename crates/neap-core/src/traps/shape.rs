@@ -49,10 +49,12 @@ fn in_query(query: &str) -> Option<u32> {
     date([year?, month?])
 }
 
-/// A year of four digits and a month.
+/// A year of four digits and a month. Of all such numbers, those of our time and not too far from it: others are
+/// those of a thread and its page.
 fn date([year, month]: [&str; 2]) -> Option<u32> {
     let is_month = (1..=2).contains(&month.len()) && (1..=12).contains(&number(month)?);
-    (year.len() == 4 && is_month).then(|| number(year))?
+    let year = (year.len() == 4 && is_month).then(|| number(year))?;
+    year.filter(|year| (1900..2200).contains(year))
 }
 
 fn one_date(text: &str) -> Option<u32> {
@@ -65,9 +67,7 @@ fn one_date(text: &str) -> Option<u32> {
         }
         [whole] if whole.len() == 8 && whole.is_ascii() => {
             let is_day = (1..=31).contains(&number(&whole[6..])?);
-            // Any eight digits may be a number; those of our time and not too far from it may be a date.
-            let year = date([&whole[..4], &whole[4..6]]).filter(|_| is_day);
-            year.filter(|year| (1900..2200).contains(year))
+            is_day.then(|| date([&whole[..4], &whole[4..6]]))?
         }
         _ => None,
     }
@@ -126,7 +126,9 @@ mod tests {
             ("/c?date=2031-05", Some(2031)),
             ("/c?date=20310517&x=1", Some(2031)),
             ("/c?month=5&year=2031", Some(2031)),
-            ("/c?m=5&y=7749", Some(7749)),
+            ("/c?m=5&y=2149", Some(2149)),
+            ("/thread/5321/2", None),
+            ("/c?m=5&y=7749", None),
             ("/c/2031", None),
             ("/c/2031/13", None),
             ("/c/2031-5", None),

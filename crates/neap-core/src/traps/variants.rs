@@ -21,6 +21,8 @@ pub(super) struct Variants {
     queries: BTreeSet<u32>,
     values: BTreeMap<u32, BTreeSet<u32>>,
     judged: Judged,
+    /// Queries and values that are kept.
+    kept: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,8 +35,15 @@ enum Judged {
 }
 
 impl Variants {
-    /// Whether a query is asked for; `most` of them may be combinations of a few values.
-    pub(super) fn admits(&mut self, query: &str, most: usize, hash: impl Fn(&str) -> u32) -> bool {
+    /// Whether a query is asked for; `most` of them may be combinations of a few values. Without room for more
+    /// nothing new is learned of them.
+    pub(super) fn admits(
+        &mut self,
+        query: &str,
+        most: usize,
+        has_room: bool,
+        hash: impl Fn(&str) -> u32,
+    ) -> bool {
         let found = hash(query);
         let doublings = match self.judged {
             Judged::Combined => return self.queries.contains(&found),
@@ -49,14 +58,21 @@ impl Variants {
         if self.queries.len() >= bound {
             return self.judge(doublings + 1);
         }
+        if !has_room {
+            return true;
+        }
         self.queries.insert(found);
+        self.kept += 1;
         for part in query.split('&').take(MOST_PARAMETERS) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            if self.values.len() < 4 * MOST_PARAMETERS {
-                self.values
-                    .entry(hash(name))
-                    .or_default()
-                    .insert(hash(value));
+            // What has no name is the value of one that has none: `?12345`.
+            let (name, value) = part.split_once('=').unwrap_or(("", part));
+            let name = hash(name);
+            if self.values.len() < MOST_PARAMETERS || self.values.contains_key(&name) {
+                let values = self.values.entry(name).or_default();
+                // With more of them the verdict is good each time.
+                if values.len() <= (most << DOUBLINGS) / QUERIES_A_VALUE {
+                    self.kept += usize::from(values.insert(hash(value)));
+                }
             }
         }
         true
@@ -68,14 +84,21 @@ impl Variants {
         if values * QUERIES_A_VALUE <= self.queries.len() {
             self.judged = Judged::Combined;
             self.values.clear();
+            self.kept = self.queries.len();
             return false;
         }
         self.judged = Judged::Good(doublings);
         if doublings == DOUBLINGS {
             self.queries.clear();
             self.values.clear();
+            self.kept = 0;
         }
         true
+    }
+
+    /// Queries and values that are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
     }
 }
 
@@ -91,7 +114,7 @@ mod tests {
 
     fn admitted(queries: impl Iterator<Item = String>) -> (usize, Variants) {
         let mut variants = Variants::default();
-        let mut admits = |query: &String| variants.admits(query, 100, hash);
+        let mut admits = |query: &String| variants.admits(query, 100, true, hash);
         (queries.filter(|query| admits(query)).count(), variants)
     }
 
@@ -118,9 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_a_name_is_no_combination_either() {
+        assert_eq!(admitted((0..5_000).map(|n| n.to_string())).0, 5_000);
+    }
+
+    #[test]
+    fn without_room_nothing_is_kept_and_nothing_held_back() {
+        let mut variants = Variants::default();
+        for n in 0..5_000 {
+            assert!(variants.admits(&format!("a={}", n % 2), 100, false, hash));
+        }
+        assert_eq!(variants.kept(), 0);
+    }
+
+    #[test]
     fn what_was_admitted_stays_so() {
         let (_, mut variants) =
             admitted((0..1_000).map(|n| format!("a={}&b={}&c={}", n % 3, n / 3 % 3, n)));
-        assert!(variants.admits("a=0&b=0&c=0", 100, hash));
+        assert!(variants.admits("a=0&b=0&c=0", 100, true, hash));
     }
 }
