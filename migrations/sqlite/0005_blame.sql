@@ -89,8 +89,6 @@ WHERE a.fault IS NOT NULL
 GROUP BY r.job_id, a.host_id, a.proxy_id, a.fault, a.cause, a.diagnosis, a.producer, 10;
 
 -- Which hosts answered 502, 503, 504 or 520 to 524, or a proxy on the way to them; how often, and what it cost.
--- Walls for robots that use such a status are none.
--- A gateway's error for which the host is not charged has the outcome 'transient': it is told by its cause.
 CREATE VIEW bad_gateways AS
 SELECT
   h.name AS host,
@@ -112,9 +110,8 @@ SELECT
 FROM attempts a
 JOIN hosts h ON h.host_id = a.host_id
 JOIN requests r ON r.request_id = a.request_id
-WHERE a.fault IS NOT NULL AND a.outcome IN (6, 8)
-  AND (a.cause IN ('http_502', 'http_503', 'http_504', 'http_520', 'http_521', 'http_522', 'http_523', 'http_524')
-    OR a.connect_status BETWEEN 502 AND 504 OR a.connect_status BETWEEN 520 AND 524)
+WHERE a.fault IS NOT NULL
+  AND (a.outcome = 6 OR a.connect_status BETWEEN 502 AND 504 OR a.connect_status BETWEEN 520 AND 524)
 GROUP BY a.host_id, 2;
 
 -- Requests that were given up, each with its last attempt.

@@ -1,4 +1,5 @@
--- Links without end are left alone, for reasons of their own; and pages that say nearly the same are told.
+-- Hosts that are not of the public internet and links without end are left alone, for reasons of their own; and pages that
+-- say nearly the same are told.
 
 DROP VIEW broken_links;
 DROP VIEW links;

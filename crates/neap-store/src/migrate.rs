@@ -35,11 +35,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 6,
-        sql: include_str!("../../../migrations/sqlite/0006_links.sql"),
+        sql: include_str!("../../../migrations/sqlite/0006_gateways.sql"),
     },
     Migration {
         version: 7,
-        sql: include_str!("../../../migrations/sqlite/0007_addresses.sql"),
+        sql: include_str!("../../../migrations/sqlite/0007_links.sql"),
     },
     Migration {
         version: 8,
