@@ -60,17 +60,19 @@ fn a_fragile_host_is_not_overwhelmed() {
         with_status(&place.results(), 200),
         tree.urls(&site.base_url())
     );
-    let bad = site
-        .log()
-        .iter()
-        .filter(|asked| asked.status == Some(502))
-        .count();
-    // Most of them go at the start, while neap is as busy as the host, and more on a busy machine: 6 to 80 were
-    // seen. Where no limit is found, more are refused than served.
+    let log = site.log();
+    let refused = |log: &[neap_testkit::Asked]| {
+        let refused = log.iter().filter(|asked| asked.status == Some(502));
+        refused.count()
+    };
+    // At the start, neap is as busy as the host, and how much is refused is a matter of the machine.
+    let late = &log[log.len() / 2..];
+    assert!(refused(&log) <= 150, "{} of {}", refused(&log), log.len());
     assert!(
-        bad <= 300,
-        "{bad} of {} requests were too many at once",
-        site.asked()
+        refused(late) * 10 <= late.len(),
+        "{} of the last {} requests were too many at once",
+        refused(late),
+        late.len()
     );
 }
 

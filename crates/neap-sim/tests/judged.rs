@@ -73,7 +73,7 @@ fn limits_of_slots_are_found() {
     assert_judged(
         "families.toml",
         &[
-            ("small", 0.95, 15.0),
+            ("small", 0.95, 13.0),
             ("large", 0.92, 6.0),
             ("heavy_tail", 0.94, 9.0),
         ],
@@ -90,7 +90,7 @@ fn failures_that_have_nothing_to_do_with_load_do_not_stop_the_crawl() {
             ("poison_5pct", 0.87, 11.0),
         ],
     );
-    assert_judged("shapes.toml", &[("bursts_of_errors", 0.83, 15.0)]);
+    assert_judged("shapes.toml", &[("bursts_of_errors", 0.83, 13.0)]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn rates_are_found_whichever_way_the_host_says_no() {
         "families.toml",
         &[
             ("rate_429_retry_after", 0.96, 5.0),
-            ("rate_429_plain", 0.78, 8.0),
+            ("rate_429_plain", 0.94, 7.0),
             ("rate_503_plain", 0.94, 35.0),
         ],
     );
