@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use neap_testkit::{ForwardProxy, Reply, Site};
 
-use crate::support::{Place, Running, list_job};
+use crate::support::{Place, list_job};
 
 const LIMIT: usize = 16;
 
@@ -46,13 +46,17 @@ fn sockets(process: u32) -> usize {
     })
 }
 
-/// The most sockets that a run had whenever it was looked.
-fn most_sockets(running: &mut Running) -> usize {
+/// Runs the job of all hosts, and checks that it never had more sockets than it may whenever it was looked.
+#[track_caller]
+fn check_sockets(place: &Place) {
+    let mut running = place.start(&["run", "job.toml"]);
     let mut most = 0;
     while !running.has_ended() {
         most = most.max(sockets(running.id()));
     }
-    most
+    running.wait().expect(0);
+    assert_eq!(place.results().len(), usize::from(HOSTS) * PAGES);
+    assert!((1..=LIMIT + OWN).contains(&most), "{most} sockets");
 }
 
 #[test]
@@ -69,11 +73,7 @@ fn a_crawl_of_many_hosts_never_has_more_sockets_than_requests_in_flight() {
              [store]\nbodies = \"none\"\n"
         ),
     );
-    let mut running = place.start(&["run", "job.toml"]);
-    let most = most_sockets(&mut running);
-    running.wait().expect(0);
-    assert_eq!(place.results().len(), usize::from(HOSTS) * PAGES);
-    assert!((1..=LIMIT + OWN).contains(&most), "{most} sockets");
+    check_sockets(&place);
 }
 
 #[test]
@@ -88,11 +88,7 @@ fn proxies_count_as_much() {
     let at: Vec<String> = proxies.iter().map(ForwardProxy::url).collect();
     let more = format!("[limits]\nconcurrency = {LIMIT}\n");
     list_job(&place, &urls(names), &at, &more);
-    let mut running = place.start(&["run", "job.toml"]);
-    let most = most_sockets(&mut running);
-    running.wait().expect(0);
-    assert_eq!(place.results().len(), usize::from(HOSTS) * PAGES);
-    assert!((1..=LIMIT + OWN).contains(&most), "{most} sockets");
+    check_sockets(&place);
 }
 
 #[test]

@@ -256,9 +256,25 @@ async fn heed_durability(
 #[cfg(test)]
 mod tests {
     use neap_core::CanonicalUrl;
+    use tempfile::TempDir;
 
     use super::*;
-    use crate::{Access, JobChange, Submission};
+    use crate::{Access, JobChange, RunLock, Submission};
+
+    /// A run on a store of its own with one job, and what keeps both.
+    async fn begun() -> (SqliteStore, JobId, SqliteSession, (TempDir, RunLock)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neap.db");
+        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
+        let job = crate::testing::job("shop");
+        let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
+        let submission = Submission { job: &job, urls };
+        let job = store.submit(submission).await.unwrap().job_id;
+        let lock = SqliteStore::lock(&store, UnixMs(0)).await.unwrap();
+        let run = store.begin(&lock, UnixMs(0), false).await.unwrap();
+        let session = store.session(&run, Settings::default()).await.unwrap();
+        (store, job, session, (directory, lock))
+    }
 
     #[tokio::test]
     async fn a_job_that_wants_every_commit_flushed_gets_it_whenever_it_is_opened() {
@@ -290,16 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_leaves_a_gap_as_long_as_others_write() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("neap.db");
-        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
-        let job = crate::testing::job("shop");
-        let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
-        let submission = Submission { job: &job, urls };
-        let job = store.submit(submission).await.unwrap().job_id;
-        let lock = SqliteStore::lock(&store, UnixMs(0)).await.unwrap();
-        let run = store.begin(&lock, UnixMs(0), false).await.unwrap();
-        let mut session = store.session(&run, Settings::default()).await.unwrap();
+        let (store, job, mut session, _held) = begun().await;
         let now = Instant::now();
         session.commit(&mut vec![Command::Heed]).await.unwrap();
         assert_eq!(session.gap(now), Duration::ZERO, "nobody else is there");
@@ -315,16 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_meets_somebody_elses_transaction_is_done_after_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("neap.db");
-        let store = SqliteStore::open(&path, Access::Create).await.unwrap();
-        let job = crate::testing::job("shop");
-        let urls = [CanonicalUrl::parse("http://a.example/").unwrap()];
-        let submission = Submission { job: &job, urls };
-        let job = store.submit(submission).await.unwrap().job_id;
-        let lock = SqliteStore::lock(&store, UnixMs(0)).await.unwrap();
-        let run = store.begin(&lock, UnixMs(0), false).await.unwrap();
-        let mut session = store.session(&run, Settings::default()).await.unwrap();
+        let (store, job, mut session, _held) = begun().await;
         session
             .commit(&mut vec![Command::OpenJob(job)])
             .await
