@@ -42,7 +42,7 @@ pub(crate) async fn flow(
 
     // 1. Ask, by the way that was taken. Every failure to get an answer is an exchange too.
     let proxy = permit.proxy();
-    let exit = proxy.map(|proxy| job.exits.of(proxy));
+    let exit = proxy.map(|proxy| job.learned.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = reading::limit(request);
     let fetched = job.ask(egress, &request.url, limit, &desk.clock).await;
@@ -52,7 +52,7 @@ pub(crate) async fn flow(
     let retry_after = job.asked_to_wait(&host, exchange, desk.clock.unix());
     let has_failed_before = request.charged + request.deferrals > 0;
     let judgement = classify(exchange, retry_after, has_failed_before);
-    let mut attribution = job.exits.attribute(proxy, &request.url, exchange);
+    let mut attribution = job.learned.exits.attribute(proxy, &request.url, exchange);
 
     // 3. Tell pools and limiter, before anything that can fail. They know who is charged.
     let Heard {

@@ -117,13 +117,35 @@ pub(crate) struct JobContext {
     pub(crate) job: Job,
     pub(crate) scope: Scope,
     terms: AllTerms,
+    pub(crate) learned: Learned,
+    /// The hosts that its own headers are sent to; empty if it has none.
+    header_hosts: BTreeSet<Host>,
+}
+
+/// What a job learns in a run, and keeps when it is made ready anew in it. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Learned {
     pub(crate) session: Session,
     /// The ways out of its pools; empty if it goes directly.
     pub(crate) exits: Arc<Exits>,
-    /// The hosts that its own headers are sent to; empty if it has none.
-    header_hosts: BTreeSet<Host>,
     /// What was found of sites without end.
-    watch: Mutex<Watch>,
+    watch: Arc<Mutex<Watch>>,
+}
+
+impl Learned {
+    /// What is known at first: no more than what the job's file of cookies holds.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn begin(job: &Job, now: UnixMs) -> Result<Learned, RunError> {
+        let mut dice = SmallRng::from_os_rng();
+        let watch = Watch::new(job.crawl.traps, dice.next_u64());
+        Ok(Learned {
+            session: session(job, now)?,
+            exits: Arc::default(),
+            watch: Arc::new(Mutex::new(watch)),
+        })
+    }
 }
 
 impl JobContext {
@@ -134,8 +156,7 @@ impl JobContext {
     pub(crate) fn new(
         run: RunJob,
         shared: &Shared,
-        exits: Arc<Exits>,
-        now: UnixMs,
+        learned: Learned,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<JobContext, RunError> {
         let RunJob {
@@ -147,21 +168,17 @@ impl JobContext {
         } = run;
         let addresses = AddressRule::new(job.request.private_addresses, &input_hosts);
         let terms = AllTerms::new(&job, &input_hosts, shared, lookup)?;
-        let session = session(&job, now)?;
         let header_hosts = if job.identity.headers.is_empty() {
             BTreeSet::new()
         } else {
             input_hosts
         };
-        let mut dice = SmallRng::from_os_rng();
         Ok(JobContext {
             id,
             scope: Scope::from_roots(&job.crawl, scope_roots).with_addresses(addresses),
             terms,
-            session,
-            exits,
+            learned,
             header_hosts,
-            watch: Mutex::new(Watch::new(job.crawl.traps, dice.next_u64())),
             job,
         })
     }
@@ -186,12 +203,14 @@ impl JobContext {
         clock: &Clock,
     ) -> Fetched {
         let ask = Ask {
-            cookie: self.session.cookie(url, clock.unix()),
+            cookie: self.learned.session.cookie(url, clock.unix()),
             ..Ask::get(url, limit)
         };
         let fetcher = &self.terms(&url.host()).fetcher;
         let fetched = fetcher.fetch_by(egress, &ask).await;
-        self.session.learn(url, &fetched.exchange, clock.unix());
+        self.learned
+            .session
+            .learn(url, &fetched.exchange, clock.unix());
         fetched
     }
 
@@ -211,7 +230,10 @@ impl JobContext {
     /// What was found of sites without end, for a moment.
     pub(crate) fn watch(&self) -> MutexGuard<'_, Watch> {
         // It is whole between any two of its methods.
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learned
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A URL as links to it are followed: without what makes no other page.

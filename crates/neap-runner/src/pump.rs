@@ -28,7 +28,7 @@ use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::desk::{Desk, Permit, Slot};
 use crate::flow::Workshop;
-use crate::jobs::{self, JobContext, RunJob, Shared};
+use crate::jobs::{self, JobContext, Learned, RunJob, Shared};
 use crate::progress::{Progress, Tally};
 use crate::proxies::ProxyListError;
 use crate::report::{Ended, RunReport};
@@ -201,7 +201,8 @@ impl Pump {
         for run in jobs {
             scheduler.add_job(run.id, JobSettings::of(&run.job, run.pages));
             let lists = jobs::proxies(&run.job, &lookup)?;
-            let context = JobContext::new(run, &shared, Arc::default(), clock.unix(), &lookup)?;
+            let learned = Learned::begin(&run.job, clock.unix())?;
+            let context = JobContext::new(run, &shared, learned, &lookup)?;
             let of_job = JobProxies::new(lists);
             of_job.equip(&mut scheduler, &context, clock.now());
             if scheduler.pools(context.id).is_some() {

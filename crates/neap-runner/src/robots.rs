@@ -154,7 +154,7 @@ async fn fetch(
     proxy: Option<ProxyId>,
     url: &CanonicalUrl,
 ) -> (Fetched, Judgement, Attribution) {
-    let exit = proxy.map(|proxy| job.exits.of(proxy));
+    let exit = proxy.map(|proxy| job.learned.exits.of(proxy));
     let egress = exit.as_ref().map_or(&Egress::DIRECT, |exit| &exit.egress);
     let limit = BodyLimit::CutAt(MOST_BYTES);
     let host = url.host();
@@ -162,7 +162,7 @@ async fn fetch(
     let fetched = fetcher.fetch_by(egress, &Ask::get(url, limit)).await;
     let retry_after = job.asked_to_wait(&host, &fetched.exchange, desk.clock.unix());
     let judgement = classify(&fetched.exchange, retry_after, false);
-    let attribution = job.exits.attribute(proxy, url, &fetched.exchange);
+    let attribution = job.learned.exits.attribute(proxy, url, &fetched.exchange);
     (fetched, judgement, attribution)
 }
 

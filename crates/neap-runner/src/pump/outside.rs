@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::proxies::JobProxies;
 use super::{Pump, RunError};
-use crate::jobs::{self, JobContext, RunJob};
+use crate::jobs::{self, JobContext, Learned, RunJob};
 
 impl Pump {
     pub(super) async fn hear_change(
@@ -93,16 +93,13 @@ impl Pump {
             input_hosts,
             pages,
         };
-        let exits = known.map_or_else(Arc::default, |context| Arc::clone(&context.exits));
+        let learned = known.map(|context| context.learned.clone());
         let lookup = &*self.lookup.0;
-        let session = known.map(|context| context.session.clone());
         let now = self.shop.desk.clock.unix();
-        let made =
-            JobContext::new(job, &self.shared, exits, now, lookup).and_then(|mut context| {
-                // Its sessions go on.
-                if let Some(session) = session {
-                    context.session = session;
-                }
+        let made = learned
+            .map_or_else(|| Learned::begin(&job.job, now), Ok)
+            .and_then(|learned| JobContext::new(job, &self.shared, learned, lookup))
+            .and_then(|context| {
                 let lists = (!is_known).then(|| jobs::proxies(&context.job, lookup));
                 Ok((Arc::new(context), lists.transpose()?))
             });

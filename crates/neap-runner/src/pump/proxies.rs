@@ -83,7 +83,7 @@ impl JobProxies {
         };
         let listed: Vec<Member> = members.iter().map(member).collect();
         let numbers = scheduler.set_members(job.id, pool, &listed, now);
-        job.exits.set(&settings.name, &numbers, members);
+        job.learned.exits.set(&settings.name, &numbers, members);
     }
 }
 
@@ -169,7 +169,7 @@ impl Pump {
         };
         let desk = Arc::clone(&self.shop.desk);
         self.workers.spawn(async move {
-            let exit = job.exits.of(proxy);
+            let exit = job.learned.exits.of(proxy);
             let limit = BodyLimit::CutAt(PROBE_BYTES);
             let asking = job.ask(&exit.egress, &probe.url, limit, &desk.clock);
             if let Ok(fetched) = AssertUnwindSafe(asking).catch_unwind().await {
@@ -177,7 +177,10 @@ impl Pump {
                 let host = probe.url.host();
                 let retry_after = job.asked_to_wait(&host, exchange, desk.clock.unix());
                 let judgement = classify(exchange, retry_after, true);
-                let attribution = job.exits.attribute(Some(proxy), &probe.url, exchange);
+                let attribution = job
+                    .learned
+                    .exits
+                    .attribute(Some(proxy), &probe.url, exchange);
                 let seen = seen(exchange, &attribution, retry_after);
                 permit.report_probe(seen, judgement.signal);
             }
