@@ -23,6 +23,7 @@ mod outside;
 mod people;
 mod pools;
 mod proxies;
+mod requisites;
 mod rules;
 mod segments;
 mod sessions;

@@ -20,8 +20,9 @@ pub use self::identity::{
 pub use self::rules::{HostPattern, HostRule, MAX_HOST_PATTERN_BYTES};
 use crate::canonical::CanonicalUrl;
 pub use crate::egress::{Select, Sticky};
+use crate::order::Order;
 use crate::params::ParamName;
-use crate::scope::{Pattern, ScopeKind};
+use crate::scope::{Pattern, Requisites, ScopeKind};
 pub use crate::traps::Traps;
 
 /// A job, checked and complete.
@@ -222,6 +223,10 @@ pub struct Crawl {
     pub nofollow: bool,
     /// Parameters that links are followed without. Default: none.
     pub drop_params: Vec<ParamName>,
+    /// Which parts of pages are asked for besides: images, styles and the like. Default: none.
+    pub requisites: Requisites,
+    /// Which links are followed first. Default: those nearest to the input.
+    pub order: Order,
     /// When a link is held for one of a site's without end.
     pub traps: Traps,
 }
@@ -237,6 +242,8 @@ impl Default for Crawl {
             sitemaps: true,
             nofollow: true,
             drop_params: Vec::new(),
+            requisites: Requisites::default(),
+            order: Order::default(),
             traps: Traps::default(),
         }
     }

@@ -3,6 +3,7 @@
 //! Each request has a [`priority`](crate::scheduler::Position::priority), lower sooner:
 //!
 //! ```text
+//!  -5         what a page is shown with, so that pages are complete before there are more of them
 //!  -4 .. -1   sitemaps, an index before those it names: most is found by them
 //!   0         input URLs
 //!   3 .. 17   pages that a sitemap lists: as links of depth 1, sooner if the sitemap says that they matter
@@ -10,13 +11,35 @@
 //!  10 d       links of depth d, so that a crawl is breadth first
 //! ```
 //!
-//! That a request was asked for as a sitemap is told by its priority and by nothing else, so it needs no
-//! column, and its redirects and retries keep it.
+//! Where a job wants depth first, links of depth d have 10 (1,000,000 - d), and what a sitemap lists stands around
+//! those of depth 1.
+//!
+//! That a request was asked for as a sitemap or as part of a page is told by its priority and by nothing else, so it
+//! needs no column, and its redirects and retries keep it.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// Which links are followed first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Those nearest to the input.
+    #[default]
+    Breadth,
+    /// Those farthest from it: a branch of the site is done before the next begins.
+    Depth,
+}
+
 /// What one link more from the input counts.
 const STEP: i32 = 10;
+
+/// Links deeper than this are all the same, where the deepest go first.
+const DEEPEST: u32 = 999_998;
+
+/// What a page is shown with.
+const REQUISITE: i32 = -5;
 
 /// How much a sitemap's word on importance counts at most: half a step, so that its least important pages
 /// stand between the links of the input and theirs.
@@ -40,11 +63,25 @@ impl Level {
     }
 }
 
-/// The priority of a link.
-pub fn of_link(depth: u32) -> i32 {
-    i32::try_from(depth)
+/// The priority of a link of depth 1 or more.
+pub fn of_link(order: Order, depth: u32) -> i32 {
+    let steps = match order {
+        Order::Breadth => depth,
+        Order::Depth => DEEPEST + 2 - depth.min(DEEPEST),
+    };
+    i32::try_from(steps)
         .unwrap_or(i32::MAX)
         .saturating_mul(STEP)
+}
+
+/// The priority of something that a page is shown with.
+pub fn of_requisite() -> i32 {
+    REQUISITE
+}
+
+/// Whether a request with this priority was asked for since a page is shown with it.
+pub fn is_requisite(priority: i32) -> bool {
+    priority == REQUISITE
 }
 
 /// The priority of a sitemap.
@@ -62,7 +99,7 @@ pub fn level(priority: i32) -> Option<Level> {
 ///
 /// `importance` is what the sitemap says, 0 to 1, by default the protocol's 0.5. `age` is how long ago the
 /// page changed, as the sitemap says.
-pub fn of_listed(importance: Option<f32>, age: Option<Duration>) -> i32 {
+pub fn of_listed(order: Order, importance: Option<f32>, age: Option<Duration>) -> i32 {
     let importance = importance.unwrap_or(0.5).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, reason = "a number from -5 to 5")]
     let by_importance = (IMPORTANCE - 2.0 * IMPORTANCE * importance).round() as i32;
@@ -75,7 +112,7 @@ pub fn of_listed(importance: Option<f32>, age: Option<Duration>) -> i32 {
         Some(366..=1826) => 1,
         Some(1827..) => 2,
     };
-    STEP + by_importance + by_age
+    of_link(order, 1) + by_importance + by_age
 }
 
 #[cfg(test)]
@@ -96,15 +133,32 @@ mod tests {
             level = at.below();
         }
         assert_eq!(found, [-4, -3, -2, -1]);
-        for other in [i32::MIN + 4, -5, 0, 1, of_link(1), i32::MAX - 4] {
+        let link = of_link(Order::Breadth, 1);
+        for other in [i32::MIN + 4, of_requisite(), 0, 1, link, i32::MAX - 4] {
             assert_eq!(super::level(other), None, "{other}");
         }
     }
 
     #[test]
+    fn what_belongs_to_a_page_is_known_by_its_priority() {
+        assert!(is_requisite(of_requisite()));
+        assert!(!is_requisite(of_sitemap(Level::TOP)) && !is_requisite(0));
+    }
+
+    #[test]
+    fn links_go_depth_first_if_a_job_wants_that() {
+        let link = |depth| of_link(Order::Depth, depth);
+        let listed = |importance| of_listed(Order::Depth, Some(importance), None);
+        assert!(link(1) > link(2) && link(2) > link(1000) && link(1000) > link(DEEPEST));
+        assert!(link(u32::MAX) > of_listed(Order::Breadth, Some(0.0), days(2000)));
+        assert!(link(2) < listed(1.0) && listed(1.0) < link(1) && link(1) < listed(0.0));
+    }
+
+    #[test]
     fn links_go_breadth_first_and_listed_pages_by_what_is_said_of_them() {
-        assert_eq!([0, 1, 2].map(of_link), [0, 10, 20]);
-        assert_eq!(of_link(u32::MAX), i32::MAX);
+        let link = |depth| of_link(Order::Breadth, depth);
+        assert_eq!([0, 1, 2].map(link), [0, 10, 20]);
+        assert_eq!(link(u32::MAX), i32::MAX);
         for (importance, age, expected) in [
             (None, None, 10),
             (Some(0.5), None, 10),
@@ -118,7 +172,7 @@ mod tests {
             (Some(0.0), days(2000), 17),
         ] {
             assert_eq!(
-                of_listed(importance, age),
+                of_listed(Order::Breadth, importance, age),
                 expected,
                 "{importance:?} {age:?}"
             );

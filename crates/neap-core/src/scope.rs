@@ -31,6 +31,19 @@ pub enum ScopeKind {
     Any,
 }
 
+/// Which of the things that a page is shown with are asked for, too: images, styles, scripts, sounds and films.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Requisites {
+    /// None of them.
+    #[default]
+    None,
+    /// Those on the host of the page, and those within the scope.
+    Host,
+    /// All, wherever they are.
+    Any,
+}
+
 /// Longest pattern in a job file, in bytes; compiled patterns are bounded with it.
 pub const MAX_PATTERN_BYTES: usize = 1000;
 
@@ -234,6 +247,7 @@ pub struct Scope {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     max_depth: Option<u32>,
+    requisites: Requisites,
     addresses: AddressRule,
 }
 
@@ -258,6 +272,7 @@ impl Scope {
             include: crawl.include.clone(),
             exclude: crawl.exclude.clone(),
             max_depth: crawl.max_depth,
+            requisites: crawl.requisites,
             addresses: AddressRule::default(),
         }
     }
@@ -296,6 +311,28 @@ impl Scope {
         self.fits_patterns(url)
     }
 
+    /// Whether something is asked for that a page is shown with. It belongs to the page, so neither the depth nor
+    /// `include` is asked about it.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn admits_requisite(&self, url: &CanonicalUrl, page: &Url) -> Result<(), SkipReason> {
+        let is_near = match self.requisites {
+            Requisites::None => false,
+            Requisites::Host => self.is_same_site(url.url(), page) || self.reaches(url.url()),
+            Requisites::Any => true,
+        };
+        if !is_near {
+            return Err(SkipReason::Scope);
+        }
+        self.admits_named(url)
+    }
+
+    /// Whether pages need to be read for what they are shown with.
+    pub fn wants_requisites(&self) -> bool {
+        self.requisites != Requisites::None
+    }
+
     /// Whether a page that a sitemap lists is asked for, if the sitemap was found at `depth`. A job without
     /// links (`scope = "page"`) reads only sitemaps of its input, and what those list is its input, too.
     ///
@@ -319,14 +356,15 @@ impl Scope {
         if !self.is_same_site(url.url(), from) && !self.reaches(url.url()) {
             return Err(SkipReason::Scope);
         }
-        self.admits_named_sitemap(url)
+        self.admits_named(url)
     }
 
-    /// Whether a sitemap is asked for that a robots file names: one on any host, since the robots file vouches for it.
+    /// Whether something is asked for that may be on any host, such as a sitemap that a robots file names, which
+    /// vouches for it.
     ///
     /// # Errors
     /// The reason why it is not.
-    pub fn admits_named_sitemap(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
+    pub fn admits_named(&self, url: &CanonicalUrl) -> Result<(), SkipReason> {
         self.is_public(url)?;
         self.is_not_excluded(url)
     }

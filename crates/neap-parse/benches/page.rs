@@ -42,13 +42,14 @@ fn reading(criterion: &mut Criterion) {
         html.len()
     );
     for (name, charset, wanted) in [
-        ("links, texts, title; charset by meta", None, Wanted::All),
+        ("links, texts, title; charset by meta", None, Wanted::LINKS),
         (
             "links, texts, title; charset by header",
             Some("utf-8"),
-            Wanted::All,
+            Wanted::LINKS,
         ),
-        ("title alone", Some("utf-8"), Wanted::NoLinks),
+        ("the same and requisites", Some("utf-8"), Wanted::ALL),
+        ("title alone", Some("utf-8"), Wanted::NOTHING),
     ] {
         criterion.bench_function(&format!("page of 30 KB: {name}"), |bencher| {
             bencher.iter(|| page(black_box(html.as_bytes()), charset, &url, "neap", wanted));

@@ -23,6 +23,7 @@ pub mod page;
 pub mod robots;
 mod simhash;
 pub mod sitemap;
+mod srcset;
 mod tags;
 
 pub use directives::Directives;

@@ -1,8 +1,8 @@
 //! Where does a page lead?
 //!
-//! To what its `<a>` and `<area>` elements, its `<link>` elements with `rel=next` or `rel=canonical`, and a
+//! To what its `<a>` and `<area>` elements, its frames, its `<link>` elements with `rel=next` or `rel=canonical`, and a
 //! `<meta http-equiv=refresh>` point to, resolved against the first `<base>` with a usable address, wherever
-//! in the page that stands.
+//! in the page that stands. What a page is shown with is collected in the same way, apart from its links.
 
 use std::collections::HashMap;
 
@@ -199,7 +199,7 @@ mod tests {
     use crate::page::{Wanted, page as read};
 
     fn links(html: &[u8], charset: Option<&str>, url: &Url) -> PageLinks {
-        read(html, charset, url, "neap", Wanted::All).links
+        read(html, charset, url, "neap", Wanted::LINKS).links
     }
 
     fn page() -> Url {
@@ -227,6 +227,11 @@ mod tests {
             ("<a href='/ü'>", "https://a.example/%C3%BC"),
             ("<a href='\\x'>", "https://a.example/x"),
             ("<link rel=next href=2>", "https://a.example/shop/2"),
+            ("<iframe src=2></iframe>", "https://a.example/shop/2"),
+            (
+                "<frameset><frame src=2></frameset>",
+                "https://a.example/shop/2",
+            ),
             (
                 "<meta http-equiv=Refresh content='5; URL=\"/x\" '>",
                 "https://a.example/x",

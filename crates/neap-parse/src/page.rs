@@ -10,6 +10,7 @@ use crate::charset;
 use crate::directives::Directives;
 use crate::links::{PageLinks, Written, usable_base};
 use crate::simhash::Simhash;
+use crate::srcset;
 use crate::tags::{self, Attributes, Name, Tag};
 
 /// Longest title, heading and description that are kept, in bytes of UTF-8; what search engines show of them is
@@ -21,6 +22,10 @@ pub const MAX_LANGUAGE_BYTES: usize = 35;
 
 /// Bytes of a page that are read for what it says of itself where its links are not wanted.
 const BEGINNING_BYTES: usize = 64 << 10;
+
+/// What a `<link>` says of something that a page is shown with. What is only to be fetched early
+/// (`preload`) stands where it is used, too.
+const SHOWN_WITH: [&[u8]; 4] = [b"stylesheet", b"icon", b"apple-touch-icon", b"manifest"];
 
 /// What a page says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,15 +47,36 @@ pub struct Page {
     pub simhash: Option<u64>,
     /// Where it leads.
     pub links: PageLinks,
+    /// What it is shown with: images in all sizes, styles, scripts, sounds, films, icons. What styles and scripts
+    /// fetch in turn is not known.
+    pub requisites: PageLinks,
 }
 
-/// What is wanted of a page.
+/// What is wanted of a page besides what it says of itself. If that is nothing, its first 64 KiB are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub struct Wanted {
+    /// Where it leads, and how alike its text is to others.
+    pub links: bool,
+    /// What it is shown with.
+    pub requisites: bool,
+}
+
+impl Wanted {
+    /// Nothing but what it says of itself.
+    pub const NOTHING: Wanted = Wanted {
+        links: false,
+        requisites: false,
+    };
+    /// Its links.
+    pub const LINKS: Wanted = Wanted {
+        links: true,
+        requisites: false,
+    };
     /// Everything.
-    All,
-    /// All but its links, as far as the first 64 KiB say so.
-    NoLinks,
+    pub const ALL: Wanted = Wanted {
+        links: true,
+        requisites: true,
+    };
 }
 
 /// Reads an HTML page. Nothing is refused: what a browser would make something of is read as it would.
@@ -65,21 +91,19 @@ pub fn page(
     product_token: &str,
     wanted: Wanted,
 ) -> Page {
-    match wanted {
-        Wanted::All => read(html, charset, page_url, product_token, wanted),
-        Wanted::NoLinks => {
-            let html = &html[..html.len().min(BEGINNING_BYTES)];
-            let rest = || read(html, charset, page_url, product_token, wanted);
-            // Nearly all pages have said everything by the end of their first heading, or have none.
-            let Some(Beginning { end, has_heading }) = beginning(html) else {
-                return rest();
-            };
-            let page = read(&html[..end], charset, page_url, product_token, wanted);
-            match page.title.is_some() && page.h1.is_some() == has_heading {
-                true => page,
-                false => rest(),
-            }
-        }
+    if wanted.links || wanted.requisites {
+        return read(html, charset, page_url, product_token, wanted);
+    }
+    let html = &html[..html.len().min(BEGINNING_BYTES)];
+    let rest = || read(html, charset, page_url, product_token, wanted);
+    // Nearly all pages have said everything by the end of their first heading, or have none.
+    let Some(Beginning { end, has_heading }) = beginning(html) else {
+        return rest();
+    };
+    let page = read(&html[..end], charset, page_url, product_token, wanted);
+    match page.title.is_some() && page.h1.is_some() == has_heading {
+        true => page,
+        false => rest(),
     }
 }
 
@@ -143,6 +167,7 @@ fn read(
         directives: reader.directives,
         simhash: reader.simhash.finish(),
         links: reader.links.resolve(base),
+        requisites: reader.requisites.resolve(base),
     }
 }
 
@@ -159,6 +184,7 @@ struct Reader<'t> {
     directives: Directives,
     simhash: Simhash,
     links: Written,
+    requisites: Written,
 }
 
 impl<'t> Reader<'t> {
@@ -176,13 +202,31 @@ impl<'t> Reader<'t> {
             directives: Directives::default(),
             simhash: Simhash::default(),
             links: Written::default(),
+            requisites: Written::default(),
         }
     }
 
     fn link(&mut self, href: Option<&[u8]>, attributes: &Attributes) {
-        if let (Wanted::All, Some(href)) = (self.wanted, href) {
+        if let (true, Some(href)) = (self.wanted.links, href) {
             let is_nofollow = has_word(attributes, b"nofollow");
             self.links.push(href, is_nofollow);
+        }
+    }
+
+    /// Something that the page is shown with; an attribute that is there and empty names nothing.
+    fn requisite(&mut self, address: Option<&[u8]>) {
+        let address = address.map(<[u8]>::trim_ascii);
+        if let (true, Some(address @ [_, ..])) = (self.wanted.requisites, address) {
+            self.requisites.push(address, false);
+        }
+    }
+
+    fn shows(&mut self, attributes: &Attributes) {
+        for name in [Name::Src, Name::Poster, Name::Data] {
+            self.requisite(attributes.get(name));
+        }
+        for address in srcset::addresses(attributes.get(Name::Srcset).unwrap_or_default()) {
+            self.requisite(Some(address));
         }
     }
 
@@ -233,8 +277,16 @@ impl tags::Sink for &mut Reader<'_> {
                     self.links.end_anchor();
                     self.link(attributes.get(Name::Href), attributes);
                     self.links.end_anchor();
+                } else if SHOWN_WITH.iter().any(|word| has_word(attributes, word)) {
+                    self.requisite(attributes.get(Name::Href));
                 }
             }
+            Tag::Frame => {
+                self.links.end_anchor();
+                self.link(attributes.get(Name::Src), attributes);
+                self.links.end_anchor();
+            }
+            Tag::Shows => self.shows(attributes),
             Tag::Base if self.base.is_none() => {
                 self.base = attributes.get(Name::Href).map(<[u8]>::to_vec);
             }
@@ -250,6 +302,7 @@ impl tags::Sink for &mut Reader<'_> {
                 let alt = attributes.get(Name::Alt).unwrap_or_default();
                 self.h1.add(alt);
                 self.links.add_text(alt);
+                self.shows(attributes);
             }
         }
     }
@@ -259,7 +312,14 @@ impl tags::Sink for &mut Reader<'_> {
             Tag::A => self.links.end_anchor(),
             Tag::Title => self.title.close(),
             Tag::H1 => self.h1.close(),
-            Tag::Area | Tag::Base | Tag::Html | Tag::Img | Tag::Link | Tag::Meta => {}
+            Tag::Area
+            | Tag::Base
+            | Tag::Frame
+            | Tag::Html
+            | Tag::Img
+            | Tag::Link
+            | Tag::Meta
+            | Tag::Shows => {}
         }
     }
 
@@ -268,7 +328,7 @@ impl tags::Sink for &mut Reader<'_> {
         self.title.add(piece);
         self.h1.add(piece);
         self.links.add_text(piece);
-        if self.wanted == Wanted::All {
+        if self.wanted.links {
             self.simhash.add(piece);
             self.simhash.end_word();
         }

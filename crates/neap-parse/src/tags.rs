@@ -28,11 +28,15 @@ pub(crate) enum Tag {
     A,
     Area,
     Base,
+    /// `<frame>` and `<iframe>`.
+    Frame,
     H1,
     Html,
     Img,
     Link,
     Meta,
+    /// Something else that shows what stands elsewhere, by a `src`, `srcset`, `poster` or `data`.
+    Shows,
     Title,
 }
 
@@ -48,13 +52,18 @@ pub(crate) enum Name {
     OfMeta,
     Lang,
     Alt,
+    Src,
+    Srcset,
+    Poster,
+    /// `data`, of an `<object>`.
+    Data,
 }
 
 /// The attributes of one start tag, with character references decoded; of several with one name the
 /// first. Bytes that are not UTF-8 are kept as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
-    slots: [(bool, Vec<u8>); 8],
+    slots: [(bool, Vec<u8>); 12],
 }
 
 impl Attributes {
@@ -293,12 +302,15 @@ fn tag(name: &[u8]) -> Option<Tag> {
         b"a" => Some(Tag::A),
         b"area" => Some(Tag::Area),
         b"base" => Some(Tag::Base),
+        b"frame" | b"iframe" => Some(Tag::Frame),
         b"h1" => Some(Tag::H1),
         b"html" => Some(Tag::Html),
         b"img" => Some(Tag::Img),
         b"link" => Some(Tag::Link),
         b"meta" => Some(Tag::Meta),
         b"title" => Some(Tag::Title),
+        b"script" | b"source" | b"video" | b"audio" | b"track" | b"embed" | b"object"
+        | b"input" => Some(Tag::Shows),
         _ => None,
     }
 }
@@ -313,6 +325,10 @@ fn attribute(name: &[u8]) -> Option<Name> {
         b"name" => Some(Name::OfMeta),
         b"lang" => Some(Name::Lang),
         b"alt" => Some(Name::Alt),
+        b"src" => Some(Name::Src),
+        b"srcset" => Some(Name::Srcset),
+        b"poster" => Some(Name::Poster),
+        b"data" => Some(Name::Data),
         _ => None,
     }
 }

@@ -4,6 +4,8 @@
 //! a request, the rest is told to the store with the reason. A redirect is a link of its own kind, held against the scope and the number
 //! of redirects before it. What a sitemap or feed lists counts as links, too, see [`crate::sitemaps`].
 
+use std::collections::HashSet;
+
 use neap_core::classify::{Judgement, Outcome};
 use neap_core::exchange::{Answer, Exchange};
 use neap_core::order;
@@ -78,9 +80,12 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Lead
         return Leads::default();
     }
     let terms = job.terms(&request.url.host());
-    let wanted = match job.scope.follows_links() {
-        true => Wanted::All,
-        false => Wanted::NoLinks,
+    // What a page is shown with is no page, unless it would be one anyway.
+    let is_page = !order::is_requisite(request.position.priority)
+        || job.scope.admits(&request.url, request.depth).is_ok();
+    let wanted = Wanted {
+        links: is_page && job.scope.follows_links(),
+        requisites: is_page && job.scope.wants_requisites(),
     };
     let page = neap_parse::page(
         &answer.body,
@@ -102,6 +107,7 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Lead
         tell_of_trap(job, request);
     }
     let mut leads = links(job, request, page.links, directives, now);
+    requisites(job, request, page.requisites, now, &mut leads);
     leads.about = Some(Box::new(About {
         title: page.title,
         h1: page.h1,
@@ -127,7 +133,7 @@ fn links(
     now: UnixMs,
 ) -> Leads {
     let depth = request.depth.saturating_add(1);
-    let priority = order::of_link(depth);
+    let priority = order::of_link(job.job.crawl.order, depth);
     let heeds_nofollow = job.job.crawl.nofollow;
     let keeps_anchors = job.job.store.links;
     let mut leads = Leads::default();
@@ -174,6 +180,27 @@ fn links(
     leads
 }
 
+/// Adds what a page is shown with to where it leads. It is part of the page: what the page asks of crawlers that
+/// follow its links does not hold for it.
+fn requisites(job: &JobContext, page: &Ready, found: PageLinks, now: UnixMs, leads: &mut Leads) {
+    let linked: HashSet<&CanonicalUrl> = leads.links.iter().map(|link| &link.url).collect();
+    let (mut links, mut skipped) = (Vec::new(), Vec::new());
+    let found = found.links.into_iter().map(|found| found.url);
+    for url in found.filter(|url| !linked.contains(url)) {
+        let admitted = job.scope.admits_requisite(&url, page.url.url());
+        match admitted.and_then(|()| job.job.crawl.traps.admits(&url, now)) {
+            Ok(()) => links.push(Link {
+                url,
+                depth: page.depth.saturating_add(1),
+                priority: order::of_requisite(),
+            }),
+            Err(reason) => skipped.push((url, reason)),
+        }
+    }
+    leads.links.extend(links);
+    leads.skipped.extend(skipped);
+}
+
 fn redirect(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Leads {
     let location = answer
         .headers
@@ -195,8 +222,12 @@ fn redirect(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> 
     if request.hops >= 2 && job.scope.follows_links() && job.watch().was_led_on(&request.url) {
         tell_of_trap(job, request);
     }
-    let admitted = match order::level(request.position.priority) {
+    let priority = request.position.priority;
+    let admitted = match order::level(priority) {
         Some(_) => job.scope.admits_sitemap(&url, request.url.url()),
+        None if order::is_requisite(priority) => {
+            job.scope.admits_requisite(&url, request.url.url())
+        }
         None => job.scope.admits_redirect(&url),
     };
     let most = job.terms(&request.url.host()).request.redirects;

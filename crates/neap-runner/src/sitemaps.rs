@@ -97,7 +97,8 @@ fn page_of(
     let depth = sitemap.depth.saturating_add(u32::from(level.is_none()));
     job.scope.admits_listed(&entry.url, depth)?;
     let age = entry.modified.map(|modified| now.since(modified));
-    Ok((depth, order::of_listed(entry.priority, age)))
+    let order = job.job.crawl.order;
+    Ok((depth, order::of_listed(order, entry.priority, age)))
 }
 
 /// The sitemaps that a robots file names, as far as a job asks for them.
@@ -112,7 +113,7 @@ pub(crate) fn named(job: &JobContext, host: &Host, answer: &RobotsAnswer) -> Vec
         return Vec::new();
     }
     let urls = robots::sitemaps(body, &host.robots_url()).into_iter();
-    let urls = urls.filter(|url| job.scope.admits_named_sitemap(url).is_ok());
+    let urls = urls.filter(|url| job.scope.admits_named(url).is_ok());
     urls.map(|url| Link {
         url,
         depth: 1,

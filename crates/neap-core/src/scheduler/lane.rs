@@ -20,6 +20,8 @@ pub(super) struct Lane {
     cursor: Position,
     /// The store may hold more behind the cursor.
     has_more: bool,
+    /// The store holds something that goes before all that is in memory.
+    is_overtaken: bool,
     /// Retries for which there was no place were passed over, none of them at or before this.
     passed: Option<Position>,
     reading: Option<Reading>,
@@ -54,6 +56,7 @@ impl Lane {
             fresh: VecDeque::new(),
             cursor: before(first),
             has_more: true,
+            is_overtaken: false,
             passed: None,
             reading: None,
             is_hungry: false,
@@ -68,12 +71,13 @@ impl Lane {
             reading.reported = Some(reading.reported.map_or(first, |p| p.min(first)));
         } else if first <= self.cursor {
             self.cursor = before(first);
+            self.is_overtaken |= self.fresh.front().is_some_and(|row| first < row.position);
         }
     }
 
     /// Whether it is time to read on: early enough that the host never waits for the store.
     pub(super) fn wants_refill(&self, limit: usize) -> bool {
-        let wants_fresh = self.has_more && self.fresh.len() <= limit.max(8);
+        let wants_fresh = self.has_more && (self.is_overtaken || self.fresh.len() <= limit.max(8));
         let is_free = self.reading.is_none() && !self.is_hungry;
         is_free && (wants_fresh || self.wants_passed())
     }
@@ -89,7 +93,7 @@ impl Lane {
 
     pub(super) fn begin_refill(&mut self, job: JobId, host: HostId, count: usize) -> Refill {
         self.is_hungry = false;
-        let needs_fresh = self.has_more && self.fresh.is_empty();
+        let needs_fresh = self.has_more && (self.is_overtaken || self.fresh.is_empty());
         let behind = match self.wants_passed() && !needs_fresh {
             true => self.passed.take(),
             false => None,
@@ -97,6 +101,7 @@ impl Lane {
         if behind.is_none() {
             // Cleared now and not when the answer comes, so that what is reported in between is kept.
             self.has_more = false;
+            self.is_overtaken = false;
         }
         self.reading = Some(Reading {
             count,
@@ -161,12 +166,16 @@ impl Lane {
         self.passed = Some(self.passed.map_or(position, |p| p.min(position)));
     }
 
+    /// Takes in a request that was read from the store; what goes before others stands before them.
     pub(super) fn push(&mut self, row: Ready) {
         if row.has_failed() {
             self.again.push_back(row);
-        } else {
-            self.fresh.push_back(row);
+            return;
         }
+        let later = self.fresh.iter().rev();
+        let later = later.take_while(|known| known.position > row.position);
+        let place = self.fresh.len() - later.count();
+        self.fresh.insert(place, row);
     }
 
     /// The next request, a retry first.
@@ -219,6 +228,7 @@ impl Lane {
     /// Drops all work, in memory and in the store; returns what was in memory.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Ready> {
         self.has_more = false;
+        self.is_overtaken = false;
         self.passed = None;
         if let Some(reading) = &mut self.reading {
             reading.is_void = true;

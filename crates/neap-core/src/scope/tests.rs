@@ -124,6 +124,45 @@ fn patterns_and_depth() {
 }
 
 #[test]
+fn what_pages_are_shown_with_is_asked_for_as_far_as_the_job_says() {
+    let page = url("http://a.example/p/1");
+    for (link, near, anywhere) in [
+        ("https://a.example/style.css", Ok(()), Ok(())),
+        ("http://b.example/p/a.png", Ok(()), Ok(())),
+        ("http://c.example/a.png", Err(SkipReason::Scope), Ok(())),
+        (
+            "http://a.example/print/a.png",
+            Err(SkipReason::Excluded),
+            Err(SkipReason::Excluded),
+        ),
+        (
+            "http://10.0.0.1/a.png",
+            Err(SkipReason::Scope),
+            Err(SkipReason::PrivateAddress),
+        ),
+    ] {
+        for (requisites, expected) in [
+            (Requisites::None, Err(SkipReason::Scope)),
+            (Requisites::Host, near),
+            (Requisites::Any, anywhere),
+        ] {
+            let crawl = Crawl {
+                scope: ScopeKind::Path,
+                include: vec![Pattern::parse("/p/*").unwrap()],
+                exclude: vec![Pattern::parse("*/print/*").unwrap()],
+                max_depth: Some(0),
+                requisites,
+                ..Crawl::default()
+            };
+            let scope = Scope::new(&crawl, [&page, &url("http://b.example/p/")]);
+            let admitted = scope.admits_requisite(&url(link), page.url());
+            assert_eq!(admitted, expected, "{link} {requisites:?}");
+            assert_eq!(scope.wants_requisites(), requisites != Requisites::None);
+        }
+    }
+}
+
+#[test]
 fn a_redirect_of_a_page_job_may_lead_anywhere_and_others_stay_in_scope() {
     let away = url("https://elsewhere.example/");
     assert_eq!(

@@ -6,7 +6,7 @@ use super::*;
 
 fn read(html: &str) -> Page {
     let url = Url::parse("https://a.example/shop/").unwrap();
-    page(html.as_bytes(), None, &url, "neap", Wanted::All)
+    page(html.as_bytes(), None, &url, "neap", Wanted::LINKS)
 }
 
 #[test]
@@ -94,9 +94,66 @@ fn a_page_that_is_not_read_for_links_is_read_at_its_beginning() {
         " ".repeat(BEGINNING_BYTES)
     );
     let url = Url::parse("https://a.example/").unwrap();
-    let page = page(html.as_bytes(), None, &url, "neap", Wanted::NoLinks);
+    let page = page(html.as_bytes(), None, &url, "neap", Wanted::NOTHING);
     assert_eq!((page.title.as_deref(), page.h1), (Some("t"), None));
     assert_eq!(page.links, PageLinks::default());
+}
+
+#[test]
+fn what_a_page_is_shown_with_is_found() {
+    let url = Url::parse("https://a.example/p/").unwrap();
+    let requisites = |html: &str| -> Vec<String> {
+        let page = page(html.as_bytes(), None, &url, "neap", Wanted::ALL);
+        let found = page.requisites.links.iter();
+        found
+            .map(|found| found.url.url().path().to_owned())
+            .collect()
+    };
+    for (html, expected) in [
+        ("<img src=a.png alt=x>", vec!["/p/a.png"]),
+        (
+            "<img src=a srcset='b 1x, /c 2x'>",
+            vec!["/p/a", "/p/b", "/c"],
+        ),
+        (
+            "<picture><source srcset='a, b 2x'><img src=c></picture>",
+            vec!["/p/a", "/p/b", "/p/c"],
+        ),
+        (
+            "<video src=a poster=b><track src=c></video>",
+            vec!["/p/a", "/p/b", "/p/c"],
+        ),
+        (
+            "<audio><source src=a></audio><embed src=b>",
+            vec!["/p/a", "/p/b"],
+        ),
+        ("<object data=a></object>", vec!["/p/a"]),
+        (
+            "<script src=a></script><script>src=b</script>",
+            vec!["/p/a"],
+        ),
+        ("<input type=image src=a>", vec!["/p/a"]),
+        ("<link rel=StyleSheet href=a>", vec!["/p/a"]),
+        ("<link rel='shortcut icon' href=a>", vec!["/p/a"]),
+        ("<base href=/q/><img src=a>", vec!["/q/a"]),
+        ("<img src=a><img src=a><img src='a#b'>", vec!["/p/a"]),
+        (
+            "<img src=''><img src><img src=' '><link rel=preload href=x>",
+            vec![],
+        ),
+        ("<img src='data:image/png;base64,AA'>", vec![]),
+        ("<a href=x>", vec![]),
+    ] {
+        assert_eq!(requisites(html), expected, "{html}");
+    }
+    let page = page(
+        b"<a href=/x>words <img src=a> go on</a>",
+        None,
+        &url,
+        "neap",
+        Wanted::ALL,
+    );
+    assert_eq!(page.links.links[0].anchor.as_deref(), Some("words go on"));
 }
 
 #[test]
@@ -117,9 +174,9 @@ fn a_page_says_the_same_of_itself_with_and_without_its_links() {
         let without_links = Page {
             links: PageLinks::default(),
             simhash: None,
-            ..of(Wanted::All)
+            ..of(Wanted::LINKS)
         };
-        assert_eq!(of(Wanted::NoLinks), without_links, "{html}");
+        assert_eq!(of(Wanted::NOTHING), without_links, "{html}");
     }
 }
 

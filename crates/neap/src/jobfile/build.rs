@@ -20,7 +20,7 @@ use super::proxies;
 use super::reader::Reader;
 use super::rules;
 use super::source::Source;
-use super::values;
+use super::{values, words};
 
 /// The version of the job file format.
 const FORMAT: i64 = 1;
@@ -133,7 +133,7 @@ fn input(reader: &mut Reader<'_>, file: &Source) -> Input {
         files: reader.files("input.files", MAX_FILES),
         sitemaps: reader.texts("input.sitemaps", MAX_SITEMAPS, values::input_url),
         format: reader.text("input.format", |text| {
-            values::word(text, &values::INPUT_FORMATS)
+            words::word(text, &words::INPUT_FORMATS)
         }),
         url_column: reader
             .text("input.url_column", values::column)
@@ -189,7 +189,7 @@ fn check_columns(reader: &mut Reader<'_>, input: &Input) {
 
 fn crawl(reader: &mut Reader<'_>) -> Crawl {
     let default = Crawl::default();
-    let scope = reader.text("crawl.scope", |text| values::word(text, &values::SCOPES));
+    let scope = reader.text("crawl.scope", |text| words::word(text, &words::SCOPES));
     let max_depth = reader.integer("crawl.max_depth", 0..=i64::from(u32::MAX));
     let max_pages = reader.integer("crawl.max_pages", 1..=i64::MAX);
     Crawl {
@@ -205,6 +205,14 @@ fn crawl(reader: &mut Reader<'_>) -> Crawl {
         sitemaps: reader.flag("crawl.sitemaps", default.sitemaps),
         nofollow: reader.flag("crawl.nofollow", default.nofollow),
         drop_params: reader.texts("crawl.drop_params", MAX_PATTERNS, values::param_name),
+        requisites: reader
+            .text("crawl.requisites", |text| {
+                words::word(text, &words::REQUISITES)
+            })
+            .unwrap_or_default(),
+        order: reader
+            .text("crawl.order", |text| words::word(text, &words::ORDERS))
+            .unwrap_or_default(),
         traps: traps(reader),
     }
 }
@@ -284,7 +292,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, default: Limits) -> Limits {
             .or(default.per_host_rate),
         delay: reader.duration("limits.delay", Duration::ZERO..=LONGEST, default.delay),
         key: reader
-            .text("limits.key", |text| values::word(text, &values::LIMIT_KEYS))
+            .text("limits.key", |text| words::word(text, &words::LIMIT_KEYS))
             .unwrap_or(default.key),
         bandwidth: reader
             .text("limits.bandwidth", values::bandwidth)
@@ -310,7 +318,7 @@ pub(super) fn retry(reader: &mut Reader<'_>, default: Retry) -> Retry {
                 .filter_map(|status| u16::try_from(status).ok())
                 .collect()
         });
-    let jitter = reader.text("retry.jitter", |text| values::word(text, &values::JITTERS));
+    let jitter = reader.text("retry.jitter", |text| words::word(text, &words::JITTERS));
     Retry {
         attempts: reader.u32("retry.attempts", 1..=100, default.attempts),
         statuses: statuses.unwrap_or(default.statuses),
@@ -329,7 +337,7 @@ pub(super) fn retry(reader: &mut Reader<'_>, default: Retry) -> Retry {
 
 pub(super) fn robots(reader: &mut Reader<'_>, default: Robots) -> Robots {
     let mode = reader.text("robots.mode", |text| {
-        values::word(text, &values::ROBOTS_MODES)
+        words::word(text, &words::ROBOTS_MODES)
     });
     let range = Duration::ZERO..=LONGEST;
     Robots {
@@ -340,9 +348,9 @@ pub(super) fn robots(reader: &mut Reader<'_>, default: Robots) -> Robots {
 
 fn store(reader: &mut Reader<'_>) -> Keep {
     let default = Keep::default();
-    let bodies = reader.text("store.bodies", |text| values::word(text, &values::BODIES));
+    let bodies = reader.text("store.bodies", |text| words::word(text, &words::BODIES));
     let durability = reader.text("store.durability", |text| {
-        values::word(text, &values::DURABILITIES)
+        words::word(text, &words::DURABILITIES)
     });
     Keep {
         path: reader.text("store.path", values::path).or(default.path),

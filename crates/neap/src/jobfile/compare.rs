@@ -19,8 +19,9 @@ use neap_core::scope::Pattern;
 
 use super::identity::login_text;
 use super::rules;
-use super::values::{
-    BODIES, DURABILITIES, INPUT_FORMATS, JITTERS, LIMIT_KEYS, ROBOTS_MODES, SCOPES, word_for,
+use super::words::{
+    BODIES, DURABILITIES, INPUT_FORMATS, JITTERS, LIMIT_KEYS, ORDERS, REQUISITES, ROBOTS_MODES,
+    SCOPES, word_for,
 };
 use crate::print::escape::for_terminal;
 
@@ -73,6 +74,8 @@ fn decides_what_is_crawled(key: &str) -> bool {
             | "crawl.sitemaps"
             | "crawl.nofollow"
             | "crawl.drop_params"
+            | "crawl.requisites"
+            | "crawl.order"
             | "identity.user_agent"
             | "identity.headers"
             | "identity.safe_headers"
@@ -106,6 +109,8 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
                 sitemaps,
                 nofollow,
                 drop_params,
+                requisites,
+                order,
                 traps:
                     Traps {
                         max_url_length,
@@ -216,6 +221,11 @@ pub(crate) fn settings(job: &Job) -> Vec<(&'static str, String)> {
             "crawl.drop_params",
             list(drop_params.iter().map(ParamName::to_string)),
         ),
+        (
+            "crawl.requisites",
+            word_for(*requisites, &REQUISITES).to_owned(),
+        ),
+        ("crawl.order", word_for(*order, &ORDERS).to_owned()),
         ("crawl.traps.max_url_length", max_url_length.to_string()),
         (
             "crawl.traps.max_repeated_segments",

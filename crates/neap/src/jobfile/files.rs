@@ -9,7 +9,7 @@ use super::fields::kind;
 use super::keys::nearest;
 use super::problem::Complaint;
 use super::reader::string;
-use super::values;
+use super::{values, words};
 use crate::print::escape::quoted;
 
 /// The keys of such a table.
@@ -49,7 +49,7 @@ fn of_table(table: &DeTable<'_>) -> Result<ListFile, Complaint> {
                 has_path = true;
             }
             "format" => {
-                let word = values::word(string(value)?, &values::INPUT_FORMATS)?;
+                let word = words::word(string(value)?, &words::INPUT_FORMATS)?;
                 file.format = Some(word);
             }
             "url" => file.url = Some(values::column(string(value)?)?),

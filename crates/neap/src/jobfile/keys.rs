@@ -4,7 +4,7 @@ use super::problem::Complaint;
 use crate::print::escape;
 
 /// Every key there is, with its section. The order is the one in which the keys are listed to people.
-pub(super) const KEYS: [&str; 68] = [
+pub(super) const KEYS: [&str; 70] = [
     "neap",
     "name",
     "description",
@@ -21,6 +21,8 @@ pub(super) const KEYS: [&str; 68] = [
     "crawl.sitemaps",
     "crawl.nofollow",
     "crawl.drop_params",
+    "crawl.requisites",
+    "crawl.order",
     "crawl.traps.max_url_length",
     "crawl.traps.max_repeated_segments",
     "crawl.traps.max_query_variants",

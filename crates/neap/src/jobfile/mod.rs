@@ -19,6 +19,7 @@ mod reader;
 mod rules;
 mod source;
 mod values;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -16,7 +16,8 @@ use super::keys::{POOLS, nearest};
 use super::problem::Complaint;
 use super::reader::Reader;
 use super::source::{Source, Spot};
-use super::values::{self, SELECTS, STICKIES};
+use super::values;
+use super::words::{self, SELECTS, STICKIES};
 use crate::print::escape::quoted;
 
 /// Most proxies of a pool in the job file itself; more belong into its file.
@@ -43,10 +44,10 @@ fn pool(reader: &mut Reader<'_>, place: usize, dir: &Path) -> ProxyPool {
         urls: reader.texts(&urls_key, MAX_URLS, url),
         file: reader.text(&file_key, |text| file(text, dir)),
         select: reader
-            .text(&key("select"), |text| values::word(text, &SELECTS))
+            .text(&key("select"), |text| words::word(text, &SELECTS))
             .unwrap_or(default.select),
         sticky: reader
-            .text(&key("sticky"), |text| values::word(text, &STICKIES))
+            .text(&key("sticky"), |text| words::word(text, &STICKIES))
             .unwrap_or(default.sticky),
         max_per_proxy: reader.u32(
             &key("max_per_proxy"),

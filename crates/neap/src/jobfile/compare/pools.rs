@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use neap_core::job::ProxyPool;
 
 use super::{added, quoted};
-use crate::jobfile::values::{SELECTS, STICKIES, word_for};
+use crate::jobfile::words::{SELECTS, STICKIES, word_for};
 use crate::print::escape::for_terminal;
 
 /// The differences, one line each.

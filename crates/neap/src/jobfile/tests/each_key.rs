@@ -44,6 +44,8 @@ fn every_key_takes_its_good_value() {
         ("crawl.sitemaps", "false", "false"),
         ("crawl.nofollow", "false", "false"),
         ("crawl.drop_params", "['UTM_*']", "[\"utm_*\"]"),
+        ("crawl.requisites", "'host'", "host"),
+        ("crawl.order", "'depth'", "depth"),
         ("crawl.traps.max_url_length", "8192", "8192"),
         ("crawl.traps.max_repeated_segments", "5", "5"),
         ("crawl.traps.max_query_variants", "2_000", "2000"),
