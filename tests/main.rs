@@ -13,6 +13,7 @@ mod disk;
 mod errors;
 mod fetch;
 mod gateways;
+mod hostile;
 mod input;
 mod jobs;
 mod kill;

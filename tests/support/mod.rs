@@ -1,5 +1,6 @@
 //! What does every system test need? The executable in a directory of its own, and its answers.
 
+pub(crate) mod gate;
 pub(crate) mod gateway;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,6 +189,16 @@ impl Running {
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// The most memory that its process had so far, in KiB (`VmHWM`, see proc_pid_status(5)).
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a peak")
     }
 
     /// Whether it has ended.

@@ -145,7 +145,12 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
 }
 
 pub(crate) fn kind_of(error: &(dyn Error + 'static), reached: Reached) -> FailureKind {
-    causes(error)
+    // An alert that comes behind the handshake, as that of a certificate that is missing, ends the connection: what
+    // stands around it says only that.
+    let alert = causes(error).find(|cause| cause.is::<rustls::Error>());
+    alert
+        .into_iter()
+        .chain(causes(error))
         .find_map(|cause| of_cause(cause, reached))
         .unwrap_or(match reached {
             Reached::Nothing => FailureKind::Connect,

@@ -32,6 +32,9 @@ pub struct Asked {
     pub in_flight: usize,
     /// The status of the answer; `None` before it is chosen, and for answers without a status line.
     pub status: Option<u16>,
+    /// Bytes of the answer that the system took, its head included; less than a write at its end may be missing.
+    /// Up to some MiB of them may be in buffers and were never read.
+    pub sent: u64,
     /// Whether and how the request came to its end.
     pub end: End,
 }

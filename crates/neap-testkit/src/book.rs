@@ -18,9 +18,14 @@ const SHOWN_ON_TIMEOUT: usize = 10;
 pub(crate) struct Book {
     started: Instant,
     keeps_log: bool,
+    /// Who is told of each request that has ended.
+    listener: Option<Listener>,
     page: Mutex<Page>,
     changed: Condvar,
 }
+
+/// Is told of each request that has ended.
+pub(crate) type Listener = Arc<dyn Fn(&Asked) + Send + Sync>;
 
 /// What the lock protects.
 #[derive(Default)]
@@ -76,7 +81,7 @@ impl fmt::Display for TimedOut {
 impl std::error::Error for TimedOut {}
 
 impl Book {
-    pub(crate) fn new(keeps_log: bool) -> Book {
+    pub(crate) fn new(keeps_log: bool, listener: Option<Listener>) -> Book {
         let page = Page {
             first: 1,
             ..Page::default()
@@ -84,6 +89,7 @@ impl Book {
         Book {
             started: Instant::now(),
             keeps_log,
+            listener,
             page: Mutex::new(page),
             changed: Condvar::new(),
         }
@@ -106,7 +112,9 @@ impl Book {
         Ticket {
             book: Arc::clone(self),
             order: asked.order,
+            told: self.listener.as_ref().map(|_| Box::new(asked.clone())),
             status: None,
+            sent: 0,
             is_open: true,
         }
     }
@@ -278,10 +286,11 @@ impl Page {
         self.asked + 1 - self.first
     }
 
-    fn end(&mut self, order: u64, status: Option<u16>, end: End) {
+    fn end(&mut self, order: u64, status: Option<u16>, sent: u64, end: End) {
         self.in_flight -= 1;
         if let Some(asked) = self.line(order) {
             asked.status = status;
+            asked.sent = sent;
             asked.end = end;
         }
         match end {
@@ -311,7 +320,10 @@ impl Page {
 pub(crate) struct Ticket {
     book: Arc<Book>,
     order: u64,
+    /// For whom it is told when it ends.
+    told: Option<Box<Asked>>,
     status: Option<u16>,
+    sent: u64,
     is_open: bool,
 }
 
@@ -324,6 +336,11 @@ impl Ticket {
         }
     }
 
+    /// Counts bytes of the answer that were written before the last.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
     /// Does the write of the last `left` bytes, and if it takes them all, ends the request as
     /// answered before anyone can look: who has read a whole answer finds it counted.
     pub(crate) fn last_write(
@@ -333,10 +350,16 @@ impl Ticket {
     ) -> Poll<io::Result<usize>> {
         let mut page = self.book.lock();
         let written = write();
-        if matches!(written, Poll::Ready(Ok(n)) if n == left) {
-            self.is_open = false;
-            page.end(self.order, self.status, End::Answered(self.book.micros()));
-            self.book.wake(&page);
+        if let Poll::Ready(Ok(n)) = written {
+            self.sent += n as u64;
+            if n == left {
+                self.is_open = false;
+                let end = End::Answered(self.book.micros());
+                page.end(self.order, self.status, self.sent, end);
+                self.book.wake(&page);
+                drop(page);
+                self.tell(end);
+            }
         }
         written
     }
@@ -356,8 +379,20 @@ impl Ticket {
             return;
         }
         let mut page = self.book.lock();
-        page.end(self.order, self.status, end);
+        page.end(self.order, self.status, self.sent, end);
         self.book.wake(&page);
+        drop(page);
+        self.tell(end);
+    }
+
+    /// Tells who listens how it ended.
+    fn tell(&mut self, end: End) {
+        if let (Some(listener), Some(mut asked)) = (&self.book.listener, self.told.take()) {
+            asked.status = self.status;
+            asked.sent = self.sent;
+            asked.end = end;
+            listener(&asked);
+        }
     }
 }
 

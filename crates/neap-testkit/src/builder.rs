@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::asked::Asked;
-use crate::book::Book;
+use crate::book::{Book, Listener};
 use crate::connection::{Host, Opening};
 use crate::plan::Plan;
 use crate::reply::Reply;
@@ -37,6 +37,8 @@ pub struct Builder {
     capacity: Option<Capacity>,
     first: Vec<(usize, Arc<Plan>)>,
     spared: HashSet<String>,
+    listener: Option<Listener>,
+    longest: Option<Duration>,
 }
 
 impl Default for Builder {
@@ -55,6 +57,8 @@ impl Default for Builder {
             capacity: None,
             first: Vec::new(),
             spared: HashSet::new(),
+            listener: None,
+            longest: None,
         }
     }
 }
@@ -90,6 +94,18 @@ impl Builder {
     /// Keeps counters only, for benchmarks. What needs the log then panics when asked.
     pub fn without_log(mut self) -> Builder {
         self.keeps_log = false;
+        self
+    }
+
+    /// Has each request told when it has ended, with or without a log.
+    pub fn on_end(mut self, listener: impl Fn(&Asked) + Send + Sync + 'static) -> Builder {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Closes each connection after so long, whatever is going on over it. Default: never.
+    pub fn longest_connection(mut self, longest: Duration) -> Builder {
+        self.longest = Some(longest);
         self
     }
 }
@@ -240,12 +256,13 @@ impl Builder {
             began: OnceLock::new(),
             seen: Mutex::new(HashMap::new()),
         };
-        let book = Arc::new(Book::new(self.keeps_log));
+        let book = Arc::new(Book::new(self.keeps_log, self.listener));
         Site::run(
             Arc::new(Host {
                 book,
                 script,
                 opening: self.opening,
+                longest: self.longest,
             }),
             ips,
             self.port,

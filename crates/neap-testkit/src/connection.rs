@@ -36,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) script: Script,
     /// How connections begin.
     pub(crate) opening: Opening,
+    /// After how long they end whatever is going on.
+    pub(crate) longest: Option<Duration>,
 }
 
 /// What happens on a new connection before the first request.
@@ -71,8 +73,20 @@ struct Gone;
 /// Addresses of both ends of a connection: the site's own, and the client's.
 pub(crate) type Ends = (SocketAddr, SocketAddr);
 
-/// Opens a connection as the host does, and serves it until one side ends it.
+/// Opens a connection as the host does, and serves it until one side ends it or its time is over.
 pub(crate) async fn open(stream: TcpStream, ends: Ends, host: Arc<Host>) {
+    let longest = host.longest;
+    let serving = open_without_end(stream, ends, host);
+    match longest {
+        // Dropped unfinished, its request counts as abandoned.
+        Some(longest) => {
+            let _ = tokio::time::timeout(longest, serving).await;
+        }
+        None => serving.await,
+    }
+}
+
+async fn open_without_end(stream: TcpStream, ends: Ends, host: Arc<Host>) {
     let connected = host.book.connect();
     match &host.opening {
         Opening::Plain => serve(stream, ends, &host, &connected).await,
@@ -141,6 +155,7 @@ fn note(request: Request, (local, peer): Ends, connection: u64, turn: u64) -> As
         body: request.body,
         in_flight: 0,
         status: None,
+        sent: 0,
         end: End::Pending,
     }
 }
@@ -198,6 +213,7 @@ impl<W: Wire> Line<W> {
                 }
                 Then::KeepAlive | Then::Close | Then::Reset | Then::Stall => {
                     self.write(bytes).await?;
+                    ticket.sent(bytes.len());
                 }
             }
         }

@@ -25,6 +25,8 @@
 //! it runs. [`Refusing`] is the host that is not there, and
 //! a [`ForwardProxy`] one that stands between a client and a host. A [`NameServer`] tells where hosts are.
 //!
+//! [`hostile`] has all of that in one server, a path for each way to harm a client; `hostile --help` tells how to use it by hand.
+//!
 //! One request passes through these files in turn: `connection` reads it (`request`), `book` notes
 //! it, `script` chooses the [`Reply`], `plan` has rendered that to bytes and waits, and `connection`
 //! plays the plan.
@@ -35,6 +37,7 @@ mod builder;
 mod coding;
 mod connection;
 mod forward;
+pub mod hostile;
 mod names;
 mod plan;
 mod refusing;

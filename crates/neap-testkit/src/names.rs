@@ -48,6 +48,11 @@ pub enum Naming {
     Failure,
     /// Nothing.
     Silence,
+    /// There is more than an answer has room for, and nothing of it is in this one (RFC 1035, section 4.1.1: TC). Over
+    /// TCP this server is not to be asked.
+    Truncated,
+    /// It is another name for itself.
+    Circle,
 }
 
 impl Naming {
@@ -65,9 +70,25 @@ impl Naming {
 #[derive(Debug, Default)]
 pub struct NameServerBuilder {
     names: HashMap<String, Vec<Naming>>,
+    domains: Vec<(String, Vec<Naming>)>,
 }
 
 impl NameServerBuilder {
+    /// What it says of a domain and of each name below it that it was told nothing of, as in [`NameServerBuilder::name`].
+    ///
+    /// # Panics
+    /// `says` is empty.
+    pub fn below(
+        mut self,
+        domain: &str,
+        says: impl IntoIterator<Item = Naming>,
+    ) -> NameServerBuilder {
+        let says: Vec<Naming> = says.into_iter().collect();
+        assert!(!says.is_empty(), "nothing is said of {domain}");
+        self.domains.push((domain.to_ascii_lowercase(), says));
+        self
+    }
+
     /// What it says of a name, one thing each time that its IPv4 addresses are asked for, and the last one from then on.
     ///
     /// # Panics
@@ -88,6 +109,7 @@ impl NameServerBuilder {
         let address = socket.local_addr().expect("an address");
         let inner = Arc::new(Inner {
             names: self.names,
+            domains: self.domains,
             asked: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -141,6 +163,7 @@ impl Drop for NameServer {
 #[derive(Debug)]
 struct Inner {
     names: HashMap<String, Vec<Naming>>,
+    domains: Vec<(String, Vec<Naming>)>,
     asked: Mutex<HashMap<String, usize>>,
     is_over: AtomicBool,
 }
@@ -169,7 +192,7 @@ impl Inner {
             A => std::mem::replace(times, *times + 1),
             _ => times.saturating_sub(1),
         };
-        let Some(says) = self.names.get(&question.name) else {
+        let Some(says) = self.says(&question.name) else {
             return Some(question.answer(NO_SUCH_NAME, &[]));
         };
         match says.get(turn).or(says.last())? {
@@ -185,7 +208,20 @@ impl Inner {
             Naming::NoSuchName => Some(question.answer(NO_SUCH_NAME, &[])),
             Naming::Failure => Some(question.answer(SERVER_FAILURE, &[])),
             Naming::Silence => None,
+            Naming::Truncated => Some(question.truncated()),
+            Naming::Circle => Some(question.circle()),
         }
+    }
+
+    fn says(&self, name: &str) -> Option<&Vec<Naming>> {
+        let is_below = |domain: &str| {
+            let before = name.strip_suffix(domain);
+            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        };
+        self.names.get(name).or_else(|| {
+            let mut domains = self.domains.iter();
+            domains.find_map(|(domain, says)| is_below(domain).then_some(says))
+        })
     }
 }
 
@@ -219,6 +255,37 @@ impl Question<'_> {
             name: labels.join("."),
             kind: u16::from_be_bytes([kind[0], kind[1]]),
         })
+    }
+
+    /// An answer that says that it is not whole.
+    fn truncated(&self) -> Vec<u8> {
+        let mut message = self.answer(NO_ERROR, &[]);
+        message[2] |= 2;
+        message
+    }
+
+    /// An answer by which the name is an alias of itself.
+    fn circle(&self) -> Vec<u8> {
+        let mut message = self.answer(NO_ERROR, &[]);
+        message[7] = 1;
+        // The name of the question, of the kind CNAME, class IN, time to live 0, and two bytes: that name again.
+        message.extend([
+            0xc0,
+            HEADER as u8,
+            0,
+            5,
+            0,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            2,
+            0xc0,
+            HEADER as u8,
+        ]);
+        message
     }
 
     fn answer(&self, code: u8, addresses: &[IpAddr]) -> Vec<u8> {

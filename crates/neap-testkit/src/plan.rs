@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::reply::{Body, Drip, ENDLESS_CAP_BYTES, Reply, Then};
+use crate::reply::{Body, Drip, ENDLESS_CAP_BYTES, Reply, Run, Then};
 
 /// Bodies up to this size are joined with their head, so that a reply is one write; longer ones are
 /// not worth the copy.
@@ -42,15 +42,21 @@ pub(crate) struct Step {
 impl Plan {
     pub(crate) fn new(reply: &Reply) -> Plan {
         if let Some(raw) = &reply.raw {
-            let whole = Step::once(raw.clone());
+            let step = |run: &Run| {
+                let step = Step {
+                    times: run.times,
+                    ..Step::once(run.bytes.clone())
+                };
+                match reply.drip {
+                    Some(drip) => step.dripping(drip),
+                    None => step,
+                }
+            };
             return Plan {
-                status: status_of(raw),
+                status: raw.first().and_then(|run| status_of(&run.bytes)),
                 delay: reply.delay,
                 head: Bytes::new(),
-                steps: match reply.drip {
-                    Some(drip) => vec![whole.dripping(drip)],
-                    None => vec![whole],
-                },
+                steps: raw.iter().map(step).collect(),
                 then: reply.then,
             };
         }

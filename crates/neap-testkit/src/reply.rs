@@ -39,12 +39,19 @@ pub struct Reply {
     /// Body bytes of a chunk, if the body is sent in chunks.
     pub(crate) chunk: Option<usize>,
     /// Sent instead of head and body, if set.
-    pub(crate) raw: Option<Bytes>,
+    pub(crate) raw: Option<Vec<Run>>,
     pub(crate) delay: Duration,
     pub(crate) drip: Option<Drip>,
     /// How many bytes after the head are sent, if not all.
     pub(crate) cut: Option<u64>,
     pub(crate) then: Then,
+}
+
+/// Bytes that are sent some times over: how a reply of gigabytes fits into little memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) bytes: Bytes,
+    pub(crate) times: u64,
 }
 
 /// The payload of a reply.
@@ -112,8 +119,12 @@ impl Reply {
 
     /// These bytes instead of a well-formed answer; then the connection is closed.
     pub fn raw(bytes: impl Into<Bytes>) -> Reply {
+        let only = Run {
+            bytes: bytes.into(),
+            times: 1,
+        };
         Reply {
-            raw: Some(bytes.into()),
+            raw: Some(vec![only]),
             then: Then::Close,
             ..Reply::status(0)
         }
@@ -168,6 +179,27 @@ impl Reply {
     ) -> Reply {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Sends these bytes so many times over behind the raw ones so far.
+    ///
+    /// # Panics
+    /// If the reply is none of raw bytes.
+    pub fn and_times(mut self, bytes: impl Into<Bytes>, times: u64) -> Reply {
+        let raw = self.raw.as_mut().expect("a reply of raw bytes");
+        raw.push(Run {
+            bytes: bytes.into(),
+            times,
+        });
+        self
+    }
+
+    /// Sends these bytes behind the raw ones so far.
+    ///
+    /// # Panics
+    /// If the reply is none of raw bytes.
+    pub fn and(self, bytes: impl Into<Bytes>) -> Reply {
+        self.and_times(bytes, 1)
     }
 
     /// Sets the body.

@@ -5,6 +5,7 @@
 
 mod client;
 mod evidence;
+mod hostile;
 mod hosts;
 mod replies;
 mod scripts;
