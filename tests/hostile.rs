@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use neap_testkit::hostile::{Bounds, Hostile};
 
 use crate::support::gate::Gate;
-use crate::support::{Place, Running};
+use crate::support::{Place, Running, load};
 use table::{Case, cases};
 
 /// Cases that are crawled at the same time: most of the time of most of them is waiting.
@@ -87,6 +87,7 @@ fn crawl(case: &Case, hostile: &Hostile) -> Vec<String> {
 
 #[test]
 fn each_hostile_case_ends_as_the_table_says() {
+    let _busy = load::busy();
     let (all, next, wrong) = (cases(), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -123,6 +124,7 @@ const MOST_KIB: u64 = 256 << 10;
 
 #[test]
 fn all_hostile_cases_at_once_end_as_the_table_says_and_in_little_memory() {
+    let _busy = load::busy();
     let (hostile, all, place, gate) = (hostile(), cases(), Place::new(), Gate::shut());
     for scope in ["page", "host"] {
         let of_scope: Vec<&Case> = all.iter().filter(|case| case.scope() == scope).collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod gate;
 pub(crate) mod gateway;
+pub(crate) mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
