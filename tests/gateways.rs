@@ -8,7 +8,7 @@ use neap_testkit::{Site, Tree};
 use serde_json::Value;
 
 use crate::support::gateway::{Gateway, haproxy, nginx};
-use crate::support::{Place, site_job, with_status};
+use crate::support::{Place, load, site_job, with_status};
 
 /// How many requests the hosts behind the gateways serve at once.
 const SLOTS: usize = 4;
@@ -50,6 +50,7 @@ impl Crawled {
 /// `status` is what the gateway answers for itself.
 #[track_caller]
 fn crawl(place: &Place, gateway: &Gateway, status: u16) -> Crawled {
+    let _quiet = load::quiet();
     let base = gateway.base_url();
     let job = site_job(&format!("{base}/"), "[limits]\nper_host = 64\n");
     place.write("site.toml", &job);
