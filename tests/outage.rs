@@ -68,9 +68,9 @@ fn a_fragile_host_is_not_overwhelmed() {
     };
     // At the start, neap is as busy as the host, and how much is refused is a matter of the machine.
     let late = &log[log.len() / 2..];
-    assert!(refused(&log) <= 250, "{} of {}", refused(&log), log.len());
+    assert!(refused(&log) <= 150, "{} of {}", refused(&log), log.len());
     assert!(
-        refused(late) * 5 <= late.len(),
+        refused(late) * 10 <= late.len(),
         "{} of the last {} requests were too many at once",
         refused(late),
         late.len()
