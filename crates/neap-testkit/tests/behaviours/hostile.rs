@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use neap_testkit::hostile::{Bounds, FAMILIES, Hostile};
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::running::Running;
 
 /// What a request gets until its connection ends.
 fn all(address: SocketAddr, host: &str, target: &str) -> Vec<u8> {
@@ -104,16 +105,6 @@ fn canaries_are_seen_and_told() {
     let stats: Value = serde_json::from_slice(&client.get("/_stats").body).unwrap();
     assert_eq!(stats["canaries"][0]["value"], "SECRET-0af");
     assert_eq!(stats["paths"]["/ok"], 1);
-}
-
-/// Ends the process however the test ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

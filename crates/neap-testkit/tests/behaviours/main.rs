@@ -8,6 +8,7 @@ mod evidence;
 mod hostile;
 mod hosts;
 mod replies;
+mod running;
 mod scripts;
 mod system;
 mod tls;

@@ -1,24 +1,15 @@
 //! Does the executable serve what it prints and lists?
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use neap_testkit::Tree;
 
 use crate::client::Client;
+use crate::running::Running;
 
 fn site() -> Command {
     Command::new(env!("CARGO_BIN_EXE_site"))
-}
-
-/// Ends the process however the test ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
