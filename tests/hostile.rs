@@ -100,14 +100,14 @@ fn each_hostile_case_ends_as_the_table_says() {
             });
         }
     });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        all.len(),
-        wrong.join("\n")
-    );
+    expect_none(&wrong.into_inner().unwrap(), all.len());
+}
+
+/// Fails the test with all that is not as the table says.
+#[track_caller]
+fn expect_none(wrong: &[String], of: usize) {
+    let (count, list) = (wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{count} of {of}:\n{list}");
 }
 
 /// Waits until all that is left of a run is what waits at a gate.
@@ -152,13 +152,7 @@ fn all_hostile_cases_at_once_end_as_the_table_says_and_in_little_memory() {
         .iter()
         .flat_map(|case| case.differences(&place, &hostile))
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        all.len(),
-        wrong.join("\n")
-    );
+    expect_none(&wrong, all.len());
     assert_eq!(hostile.trapped(), 0, "somebody took the bait");
     place.check_invariants();
 }
