@@ -35,8 +35,8 @@ pub enum Order {
 /// What one link more from the input counts.
 const STEP: i32 = 10;
 
-/// Links deeper than this are all the same, where the deepest go first.
-const DEEPEST: u32 = 999_998;
+/// A depth that no link counts for where the deepest go first: those of two less and more are all the same.
+const BOTTOM: u32 = 1_000_000;
 
 /// What a page is shown with.
 const REQUISITE: i32 = -5;
@@ -67,7 +67,7 @@ impl Level {
 pub fn of_link(order: Order, depth: u32) -> i32 {
     let steps = match order {
         Order::Breadth => depth,
-        Order::Depth => DEEPEST + 2 - depth.min(DEEPEST),
+        Order::Depth => BOTTOM - depth.min(BOTTOM - 2),
     };
     i32::try_from(steps)
         .unwrap_or(i32::MAX)
@@ -149,7 +149,7 @@ mod tests {
     fn links_go_depth_first_if_a_job_wants_that() {
         let link = |depth| of_link(Order::Depth, depth);
         let listed = |importance| of_listed(Order::Depth, Some(importance), None);
-        assert!(link(1) > link(2) && link(2) > link(1000) && link(1000) > link(DEEPEST));
+        assert!(link(1) > link(2) && link(2) > link(1000) && link(1000) > link(BOTTOM - 2));
         assert!(link(u32::MAX) > of_listed(Order::Breadth, Some(0.0), days(2000)));
         assert!(link(2) < listed(1.0) && listed(1.0) < link(1) && link(1) < listed(0.0));
     }
