@@ -257,6 +257,21 @@ impl<'t> Reader<'t> {
 }
 
 impl tags::Sink for &mut Reader<'_> {
+    fn wants(&self, tag: Tag, name: Name) -> bool {
+        match name {
+            Name::Src if tag == Tag::Frame => self.wanted.links,
+            Name::Src | Name::Srcset | Name::Poster | Name::Data => self.wanted.requisites,
+            Name::Href
+            | Name::Rel
+            | Name::Charset
+            | Name::HttpEquiv
+            | Name::Content
+            | Name::OfMeta
+            | Name::Lang
+            | Name::Alt => true,
+        }
+    }
+
     fn start(&mut self, tag: Tag, attributes: &Attributes) {
         match tag {
             Tag::A | Tag::Area => {

@@ -83,6 +83,8 @@ impl Attributes {
 
 /// What is told of a text, in document order.
 pub(crate) trait Sink {
+    /// Whether the value of an attribute of such a tag is wanted; images written into a page may be long.
+    fn wants(&self, tag: Tag, name: Name) -> bool;
     /// A tag begins that matters.
     fn start(&mut self, tag: Tag, attributes: &Attributes);
     /// A tag ends that matters; one that never began, perhaps.
@@ -144,9 +146,12 @@ impl<S: Sink> TagReader<S> {
             return;
         }
         self.value_of = Slot::Ignore;
-        let Some(name) = attribute(&self.attribute_name) else {
+        let (Some(tag), Some(name)) = (self.tag, attribute(&self.attribute_name)) else {
             return;
         };
+        if !self.sink.wants(tag, name) {
+            return;
+        }
         let (is_present, _) = &mut self.attributes.slots[name as usize];
         if !*is_present {
             *is_present = true;
@@ -229,8 +234,9 @@ impl<S: Sink> Emitter for TagReader<S> {
             }
             return None;
         }
+        // The last attribute may have had no value to see that its name is complete.
+        self.name_is_complete();
         if let Some(tag) = self.tag.take() {
-            self.name_is_complete();
             self.sink.start(tag, &self.attributes);
             self.attributes.clear();
         } else if let Some(tag) = tag(&self.name) {
@@ -354,6 +360,10 @@ mod tests {
     struct Hrefs(Vec<String>);
 
     impl Sink for &mut Hrefs {
+        fn wants(&self, _: Tag, name: Name) -> bool {
+            name == Name::Href
+        }
+
         fn start(&mut self, tag: Tag, attributes: &Attributes) {
             if !matches!(tag, Tag::Title | Tag::Shows) {
                 let href = attributes.get(Name::Href).map(String::from_utf8_lossy);
@@ -426,6 +436,9 @@ mod tests {
     fn text_is_what_a_reader_sees_between_the_tags() {
         struct Text(String);
         impl Sink for &mut Text {
+            fn wants(&self, _: Tag, _: Name) -> bool {
+                false
+            }
             fn start(&mut self, tag: Tag, _: &Attributes) {
                 if tag != Tag::Shows {
                     self.0 += &format!("<{tag:?}>");

@@ -107,7 +107,9 @@ fn page(job: &JobContext, request: &Ready, answer: &Answer, now: UnixMs) -> Lead
         tell_of_trap(job, request);
     }
     let mut leads = links(job, request, page.links, directives, now);
-    requisites(job, request, page.requisites, now, &mut leads);
+    if wanted.requisites {
+        requisites(job, request, page.requisites, now, &mut leads);
+    }
     leads.about = Some(Box::new(About {
         title: page.title,
         h1: page.h1,
